@@ -1,0 +1,1 @@
+"""Remember and forget: the only writer of biometrics."""

@@ -1,0 +1,89 @@
+"""Agree or refuse, one purpose at a time, to the wording that was shown."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from enrollment.revoke import Forgetter
+from enrollment.word import enter
+from voiceid import policy
+from voiceid.errors import InvalidRequest, NotAllowed, NotForChildren, StalePolicy
+from voiceid.ports import Actor
+from voiceid.store import consents
+from voiceid.store.people import guardians_of, kind_of
+from voiceid.store.store import Store, raise_epoch
+from voiceid.types import PURPOSES, HouseholdId, PersonId, Purpose
+from voiceid.views import ConsentDecision, ConsentRecord, PurposeState
+
+
+class Grants:
+    """`Consents`: every word goes into the ledger, with the digest of what was shown."""
+
+    def __init__(self, store: Store, forgetting: Forgetter) -> None:
+        self._store = store
+        self._book = consents.ConsentBook(store)
+        self._forgetting = forgetting
+
+    def states(self, household: HouseholdId, person: PersonId, /) -> list[PurposeState]:
+        """Where every purpose stands; one never asked for is off."""
+        history = self._book.history(household, person)
+        now = self._store.now()
+        with self._store.database.reader() as tx:
+            kind_of(tx, household, person)
+            yes = consents.agreed(tx, household, person, now)
+        asked = dict.fromkeys([*map(str, PURPOSES), *(record.purpose for record in history)])
+        return [
+            PurposeState(purpose, purpose in yes, [record for record in history if record.purpose == purpose])
+            for purpose in asked
+        ]
+
+    def put(
+        self, actor: Actor, household: HouseholdId, person: PersonId, purpose: Purpose, decision: ConsentDecision
+    ) -> ConsentRecord:
+        """Record a yes or a no. A no to what was granted is a withdrawal: it erases, and the record names the receipt.
+
+        Raises: StalePolicy; NotForChildren; NotAllowed, when a child is to agree alone; InvalidRequest; NotFound.
+        """
+        _check(decision, self._store.now())
+        if decision.decision == "denied" and self._is_granted(household, person, purpose):
+            receipt = self._forgetting.withdraw(actor, household, person, [purpose])
+            last = [record for record in self._book.history(household, person) if record.purpose == purpose][-1]
+            return replace(last, receipt=receipt.id)
+        with self._store.database.writer(household) as tx:
+            given_by = self._entitled(tx, actor, household, person, purpose, decision)
+            record = enter(self._store, tx, household, person, purpose, decision.decision, decision, given_by)
+            raise_epoch(tx, household)
+            self._store.note(tx, actor, household, f"consent {decision.decision}", person, purpose)
+        return record
+
+    def _is_granted(self, household: HouseholdId, person: PersonId, purpose: Purpose) -> bool:
+        with self._store.database.reader() as tx:
+            return purpose in consents.agreed(tx, household, person, self._store.now())
+
+    def _entitled(
+        self, tx: Connection, actor: Actor, household: HouseholdId, person: PersonId, purpose: Purpose,
+        decision: ConsentDecision,
+    ) -> str:
+        """Who is speaking for this person: themselves, or a child's guardian."""
+        kind = kind_of(tx, household, person)
+        if kind == "adult":
+            return "self"
+        if decision.decision == "denied":
+            return "self" if actor.person == person else "guardian"
+        if purpose in policy.ADULTS_ONLY or purpose.startswith("share:"):
+            raise NotForChildren
+        if actor.person not in guardians_of(tx, household, person):
+            raise NotAllowed("a guardian decides this for a child")
+        return "guardian"
+
+
+def _check(decision: ConsentDecision, now: datetime) -> None:
+    if decision.policy_version != policy.version():
+        raise StalePolicy(current=policy.version())
+    if decision.language not in policy.LANGUAGES:
+        raise InvalidRequest("language: one of " + ", ".join(policy.LANGUAGES))
+    if decision.retention is not None and not policy.valid_retention(decision.retention):
+        raise InvalidRequest("retention: until_deleted, 18_months, 3_months, days:N or none")
+    if decision.expires_at is not None and (decision.expires_at.tzinfo is None or decision.expires_at <= now):
+        raise InvalidRequest("expires_at: a moment in the future, with its zone")

@@ -1,0 +1,94 @@
+"""What a recognized request may leave behind: its sound, its text, its action, each as far as that person agreed."""
+
+import json
+import logging
+
+from sqlalchemy import Connection
+
+from voiceid import policy
+from voiceid.decode import to_flac
+from voiceid.errors import VoiceIdError
+from voiceid.ports import Request
+from voiceid.store import biometrics, consents, ids
+from voiceid.store.biometrics import Owner
+from voiceid.store.people import kind_of
+from voiceid.store.store import Store
+from voiceid.types import SAVE_RECORDINGS, TRANSCRIPTS, ConsentState, Decision, HouseholdId, Purpose
+from voiceid.views import ResponseText
+
+_log = logging.getLogger(__name__)
+_NOTHING_KEPT = "none"
+
+
+class RequestKeeper:
+    """`Keeper`: consent is read again in the transaction that writes; without it nothing is written."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def keep(self, household: HouseholdId, request: Request, decision: Decision, said: ResponseText) -> bool:
+        """Store what may be stored; True if anything was. A failure keeps nothing and costs nobody their answer."""
+        if decision.person is None or not decision.storable:
+            return False
+        owner = Owner(household, decision.person)
+        try:
+            return self._keep(owner, request, decision, said)
+        except VoiceIdError:
+            _log.exception("nothing of a request was kept")
+            return False
+
+    def _keep(self, owner: Owner, request: Request, decision: Decision, said: ResponseText) -> bool:
+        with self._store.database.reader() as tx:
+            if not self._kept_purposes(tx, owner):
+                return self._count_use(owner)
+        flac = to_flac(request.pcm)
+        with self._store.database.writer(owner.household) as tx:
+            yes = self._kept_purposes(tx, owner)
+            if yes:
+                self._write(tx, owner, yes, request, decision, said, flac)
+                biometrics.used_today(tx, owner, self._store.now())
+        return bool(yes)
+
+    def _kept_purposes(self, tx: Connection, owner: Owner) -> dict[Purpose, ConsentState]:
+        now = self._store.now()
+        states = consents.states(tx, owner.household, owner.person)
+        return {
+            purpose: state
+            for purpose in (SAVE_RECORDINGS, TRANSCRIPTS)
+            if (state := states.get(purpose)) and state.agreed(now) and state.retention != _NOTHING_KEPT
+        }
+
+    def _write(
+        self, tx: Connection, owner: Owner, yes: dict[Purpose, ConsentState], request: Request, decision: Decision,
+        said: ResponseText, flac: bytes,
+    ) -> None:
+        """Sound only with `save_recordings`, text only with `transcripts`, the action with either."""
+        now, interaction, recording = self._store.now(), ids.new_id(), ids.new_id()
+        child = kind_of(tx, owner.household, owner.person) == "child"
+        ends = {purpose: policy.expiry(state.retention, now, child=child) for purpose, state in yes.items()}
+        action = {"intent": request.intent, "response": said.text, "confidence": decision.confidence}
+        items = [(owner.place("interaction", interaction), json.dumps(action).encode())]
+        if SAVE_RECORDINGS in yes:
+            items.append((owner.place("recording", recording), flac))
+        if TRANSCRIPTS in yes and request.transcript:
+            items.append((owner.place("transcript", interaction), request.transcript.encode()))
+        sealed = dict(zip((place.kind for place, _ in items), self._store.vault.seal_all(items), strict=True))
+        if "recording" in sealed:
+            seconds = request.pcm.duration_s
+            end = ends[SAVE_RECORDINGS]
+            biometrics.add_recording(tx, owner, recording, "utterance", sealed["recording"], seconds, now, end)
+        if "transcript" in sealed:
+            biometrics.add_transcript(tx, owner, interaction, sealed["transcript"], now, ends[TRANSCRIPTS])
+        last = None if None in ends.values() else max(end for end in ends.values() if end is not None)
+        heard = recording if "recording" in sealed else None
+        biometrics.add_interaction(tx, owner, interaction, sealed["interaction"], heard, now, last)
+
+    def _count_use(self, owner: Owner) -> bool:
+        """Set the idle clock of the voiceprint back, once a day; nothing else is written."""
+        now = self._store.now()
+        with self._store.database.reader() as tx:
+            day = biometrics.last_used(tx, owner)
+        if day is not None and day.date() < now.date():
+            with self._store.database.writer(owner.household) as tx:
+                biometrics.used_today(tx, owner, now)
+        return False

@@ -1,0 +1,70 @@
+"""From accepted takes to the voiceprint that stands for a person: in one transaction, or not at all."""
+
+import numpy as np
+from sqlalchemy import select
+
+from enrollment.purge import Purge
+from enrollment.take import SPEECH_NEEDED_S, TAKES_NEEDED, Takes, progress_of
+from voiceid.errors import NotEnoughTakes
+from voiceid.ports import Actor, Encoder
+from voiceid.store import biometrics, chain, ids, tables
+from voiceid.store.biometrics import Owner
+from voiceid.store.store import Store
+from voiceid.types import HouseholdId, Pcm, PersonId
+from voiceid.views import EnrollmentState, Scope, TakeResult, VoiceprintView
+from voiceid.voiceprint import cohesion
+
+
+class Enroller:
+    """`Enrollments`: the takes, and what is made of them."""
+
+    def __init__(self, store: Store, purge: Purge, encoder: Encoder, takes: Takes) -> None:
+        self._store = store
+        self._purge = purge
+        self._encoder = encoder
+        self._takes = takes
+
+    def start(self, actor: Actor, household: HouseholdId, person: PersonId, language: str) -> EnrollmentState:
+        return self._takes.start(actor, household, person, language)
+
+    def add_take(
+        self, actor: Actor, household: HouseholdId, person: PersonId, enrollment: str, pcm: Pcm
+    ) -> TakeResult:
+        return self._takes.add_take(actor, household, person, enrollment, pcm)
+
+    def abandon(self, actor: Actor, household: HouseholdId, person: PersonId, enrollment: str) -> None:
+        self._takes.abandon(actor, household, person, enrollment)
+
+    def complete(self, actor: Actor, household: HouseholdId, person: PersonId, enrollment: str) -> VoiceprintView:
+        """Make the voiceprint, replace an earlier one, erase the takes. Recordings stay as far as they were agreed to.
+
+        Raises: NotEnoughTakes, ConsentMissing, EnrollmentClosed; the enrollment then stays as it was.
+        """
+        owner, voiceprint = Owner(household, person), ids.new_id()
+        with self._store.database.writer(household) as tx:
+            self._takes.open(tx, household, person, enrollment)
+            kept = self._takes.kept(tx, household, person, enrollment)
+            progress = progress_of([take.speech_s for take in kept])
+            if not progress.done:
+                raise NotEnoughTakes(
+                    f"{progress.takes} takes with {progress.speech_s:.1f} s of speech; "
+                    f"{TAKES_NEEDED} takes and {SPEECH_NEEDED_S:.0f} s are needed",
+                    takes=progress.takes, takes_needed=TAKES_NEEDED,
+                    speech_s=progress.speech_s, speech_needed_s=SPEECH_NEEDED_S,
+                )
+            vectors = np.stack([take.vector for take in kept])
+            old = tables.voiceprint
+            replaced = tx.execute(select(old.c.voiceprint_id).where(
+                old.c.household_id == household, old.c.person_id == person
+            )).scalars().all()
+            spent = frozenset([enrollment, *(take.id for take in kept), *replaced])
+            stores = frozenset({"takes", "enrollments", "voiceprints"})
+            purge = self._purge.begin(tx, actor, Scope(household, person, stores, "enrollment completed", spent))
+            now, alike = self._store.now(), round(cohesion(vectors), 4)
+            sealed = self._store.vault.seal(owner.place("voiceprint", voiceprint), biometrics.vector_bytes(vectors))
+            model = self._encoder.model_id
+            biometrics.add_voiceprint(tx, owner, voiceprint, model, sealed, len(kept), alike, now)
+            chain.append(tx, tables.ledger, household, {"at": now, "event": "enrolled", "person_id": person})
+            self._store.note(tx, actor, household, "enrolled", person)
+        self._purge.run(household, purge)
+        return VoiceprintView(voiceprint, model, len(kept), alike, now)

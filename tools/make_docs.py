@@ -1,0 +1,189 @@
+"""Write the generated pages: `make docs`. What is stated once in the code is not stated again by hand.
+
+- docs/settings.md: from the fields of voiceid.settings.Settings
+- docs/errors.md: the table of codes, from voiceid.errors; the rest of the page is written by hand
+- docs/api.md: from the service's own /openapi.json
+- docs/screens/demo.svg: a picture of a real `voiceid demo`, unless --pages
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+from rich.console import Console
+from rich.text import Text
+
+from voiceid.errors import VoiceIdError
+from voiceid.settings import NOT_SETTINGS, Settings
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+MADE = "<!-- Made by `make docs`. Do not edit. -->"
+BEGIN, END = "<!-- codes: made by `make docs` -->", "<!-- /codes -->"
+PICTURE_COLUMNS = 110
+
+OTHER_NAMES = {
+    "VOICEID_FAILPOINT": "The step at which a test lets the service die.",
+    "VOICEID_SPEECH_DIR": "Recordings of real people for the tests marked `speech`.",
+    "VOICEID_TOKEN": "The token that `voiceid` and `voiceid.client` send.",
+    "VOICEID_URL": "The service that `voiceid` and `voiceid.client` speak to.",
+}
+"""What the names in NOT_SETTINGS mean."""
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A Markdown table; bars inside a cell are escaped."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def allowed(field: FieldInfo) -> str:
+    """The values that a setting may have, in words."""
+    if get_origin(field.annotation) is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(field.annotation))
+    bounds = {key: getattr(limit, key) for limit in field.metadata for key in ("ge", "le") if hasattr(limit, key)}
+    if bounds:
+        return f"{bounds['ge']} to {bounds['le']}"
+    kinds = get_args(field.annotation) or (field.annotation,)
+    return {"Path": "a path", "str": "text", "int": "a number", "bool": "`true`, `false`"}[kinds[0].__name__]
+
+
+def settings_page() -> str:
+    """Every setting: name, default, allowed values, meaning."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = "set at start" if field.default_factory else "none" if field.default is None else f"`{field.default}`"
+        meaning = " ".join((field.description or "").split())
+        rows.append((f"`VOICEID_{name.upper()}`", default, allowed(field), meaning))
+    others = [(f"`{name}`", OTHER_NAMES[name]) for name in sorted(NOT_SETTINGS)]
+    return (
+        f"{MADE}\n\n# Settings\n\nAll that an operator may change: environment variables, read once at start. An"
+        " unknown name that begins with\n`VOICEID_` is refused, so that a typing error cannot pass silently.\n\n"
+        + table(("name", "default", "allowed", "meaning"), rows)
+        + "\nThese names are read by the client, the tools and the tests; the service ignores them.\n\n"
+        + table(("name", "meaning"), others)
+    )
+
+
+def codes_table() -> str:
+    """Every kind of failure: status, code, title, meaning."""
+    kinds = sorted(VoiceIdError.registry.values(), key=lambda kind: (kind.status, kind.code))
+    rows = [
+        (str(kind.status), f"`{kind.code}`", kind.title, (kind.__doc__ or "").strip().splitlines()[0]) for kind in kinds
+    ]
+    return table(("status", "code", "title", "what happened"), rows)
+
+
+def errors_page(page: str) -> str:
+    """The page with its table of codes made anew."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{codes_table()}\n{END}{after}"
+
+
+def openapi() -> dict[str, Any]:
+    """The service's own description of itself, from an app built as `voiceid serve` builds it."""
+    from voiceid.service.wiring import open_service  # noqa: PLC0415 - settings and errors can be had without it
+
+    with tempfile.TemporaryDirectory() as scratch:
+        settings = Settings(data_dir=Path(scratch) / "data", keys_dir=Path(scratch) / "keys")
+        found: dict[str, Any] = open_service(settings).openapi()
+    return found
+
+
+def operations(description: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Method, path and description of every operation, in the order of the paths."""
+    for path, methods in description["paths"].items():
+        for method, operation in methods.items():
+            if method in {"get", "put", "post", "delete", "patch"}:
+                yield method.upper(), path, operation
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        return f"`{schema['$ref'].rsplit('/', 1)[-1]}`"
+    if "anyOf" in schema:
+        return " or ".join(_kind(one) for one in schema["anyOf"])
+    if schema.get("type") == "array":
+        return f"list of {_kind(schema.get('items', {}))}"
+    return str(schema.get("format") or schema.get("type") or "any")
+
+
+def _contents(contents: dict[str, Any]) -> str:
+    return "; ".join(f"{kind}: {_kind(body.get('schema', {}))}" for kind, body in contents.items())
+
+
+def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
+    yield f"### {method} {path}\n"
+    yield " ".join((operation.get("description") or operation.get("summary") or "").split()) + "\n"
+    query = [one for one in operation.get("parameters", []) if one["in"] == "query"]
+    if query:
+        rows = [(f"`{one['name']}`", _kind(one.get("schema", {})), one.get("description", "")) for one in query]
+        yield table(("query", "kind", "meaning"), rows)
+    bodies = operation.get("requestBody", {}).get("content", {})
+    if bodies:
+        yield f"Body: {_contents(bodies)}.\n"
+    answers = [
+        (status, " ".join(answer.get("description", "").split()), _contents(answer.get("content", {})))
+        for status, answer in sorted(operation["responses"].items())
+    ]
+    yield table(("status", "when", "content"), answers)
+
+
+def api_page(description: dict[str, Any]) -> str:
+    """Every operation: what it does, what it takes, what it answers."""
+    grouped: dict[str, list[str]] = {}
+    for method, path, operation in operations(description):
+        group = (operation.get("tags") or ["service"])[0]
+        grouped.setdefault(group, []).extend(_operation(method, path, operation))
+    sections = [f"## {group}\n\n" + "\n".join(parts) for group, parts in grouped.items()]
+    head = (
+        f"{MADE}\n\n# HTTP interface\n\nThe same as the running service's `/docs` and `/openapi.json`. Errors are"
+        " `application/problem+json`; their codes are in\n[errors.md](errors.md).\n\n"
+    )
+    return head + "\n".join(sections)
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page and what it should say."""
+    return {
+        DOCS / "settings.md": settings_page(),
+        DOCS / "errors.md": errors_page((DOCS / "errors.md").read_text()),
+        DOCS / "api.md": api_page(openapi()),
+    }
+
+
+def picture(words: list[str], title: str) -> str:
+    """Run a command and draw what it prints on a terminal as SVG, with no font from elsewhere.
+
+    Raises: CalledProcessError, when the command fails.
+    """
+    shell = os.environ | {"FORCE_COLOR": "1", "TTY_INTERACTIVE": "0", "COLUMNS": str(PICTURE_COLUMNS)}
+    shown = subprocess.run(words, check=True, env=shell, stdout=subprocess.PIPE, text=True).stdout  # noqa: S603 - ours
+    with Path(os.devnull).open("w") as nowhere:
+        console = Console(record=True, width=PICTURE_COLUMNS, file=nowhere, force_terminal=True)
+        console.print(Text.from_ansi(shown.rstrip()))
+    return re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title=title), flags=re.DOTALL)
+
+
+def main() -> None:
+    """Write all pages, and the picture unless only pages are wanted."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pages", action="store_true", help="no pictures")
+    only_pages = parser.parse_args().pages
+    for path, text in pages().items():
+        path.write_text(text)
+    if not only_pages:
+        (DOCS / "screens").mkdir(exist_ok=True)
+        svg = picture([str(Path(sys.executable).with_name("voiceid")), "demo"], "voiceid demo")
+        (DOCS / "screens" / "demo.svg").write_text(svg)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""What a score is worth: the shipped calibration of each encoder, as bars for one policy.
+
+`data/calibration.json` holds one entry per encoder, by name and digest, written by `python -m
+voiceid.evaluate.calibrate`, with the corpus, the speakers and the trials that it was found on. No bar stands in code.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Literal, Self, get_args
+
+from voiceid.errors import Uncalibrated
+from voiceid.types import ModelId, Quality
+
+Policy = Literal["convenient", "balanced", "strict"]
+Feature = Literal["one", "brevity"]
+
+_SHIPPED = files("voiceid") / "data" / "calibration.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One summand of the evidence: (offset + slope * score) * feature."""
+
+    feature: Feature
+    """`one`: 1. `brevity`: 1 / net speech in seconds."""
+    offset: float
+    slope: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Everything that turns scores into a decision, for one encoder and one policy. Logarithms are natural."""
+
+    model_id: ModelId
+    evidence: tuple[Term, ...]
+    """Sum of the terms = log-likelihood ratio "this person" against "someone else"."""
+    tail: tuple[Term, ...]
+    """Sum of the terms = log of the share of other people's requests that score at least as high."""
+    speech_s: tuple[float, float]
+    """Net speech, seconds, that both were fitted on; shorter and longer clips count as the nearest of it."""
+    guest_prior: float
+    """Share of requests that come from no member, 0..1; the rest falls on the members evenly."""
+    name: float
+    """Share of a household's guests that may get a name, 0..1."""
+    store: float
+    """Share of a household's guests whose requests may pass for storable, 0..1; never above `name`."""
+    apart: float
+    """Log odds of the best person against all the others of the household, from which a name is not ambiguous."""
+    ask: float
+    """Log odds of the best person against everyone else, from which an unnamed voice is "unsure", not "stranger"."""
+    same_voice: float
+    """Cosine of a take with the pooled others, below which it is another person's."""
+    same_person: float
+    """Cosine of two people's pooled takes, above which they are one person."""
+
+    def likelihood(self, quality: Quality) -> tuple[float, float]:
+        """Offset and slope of the evidence, for clips of this quality. The slope is positive."""
+        return self._sum(self.evidence, quality)
+
+    def threshold(self, share: float, people: int, quality: Quality) -> float:
+        """The score that a share of guests at most reaches when so many people are compared with."""
+        offset, slope = self._sum(self.tail, quality)
+        return (math.log(share / people) - offset) / slope
+
+    def _sum(self, terms: tuple[Term, ...], quality: Quality) -> tuple[float, float]:
+        speech_s = min(max(quality.speech_s, self.speech_s[0]), self.speech_s[1])
+        features: dict[Feature, float] = {"one": 1.0, "brevity": 1.0 / speech_s}
+        offset = sum(term.offset * features[term.feature] for term in terms)
+        slope = sum(term.slope * features[term.feature] for term in terms)
+        return offset, slope
+
+    @classmethod
+    def shipped(cls, model_id: ModelId, policy: Policy) -> Self:
+        """The bars that come with the package.
+
+        Raises: Uncalibrated, for an encoder that nobody has calibrated; KeyError or ValueError, for a damaged file.
+        """
+        return cls.of(model_id, _entry(model_id), policy)
+
+    @classmethod
+    def of(cls, model_id: ModelId, entry: Mapping[str, Any], policy: Policy) -> Self:
+        """Read one encoder's entry.
+
+        Raises: KeyError, for a member that is missing; ValueError, for numbers that could name someone by mistake.
+        """
+        chosen = entry["policies"][policy]
+        shortest, longest = entry["speech_s"]
+        bars = cls(
+            model_id=model_id,
+            evidence=_terms(entry["evidence"]),
+            tail=_terms(entry["tail"]),
+            speech_s=(float(shortest), float(longest)),
+            guest_prior=float(entry["guest_prior"]),
+            name=float(chosen["name"]),
+            store=min(float(entry["store"]), float(chosen["name"])),
+            apart=float(chosen["apart"]),
+            ask=float(entry["ask"]),
+            same_voice=float(entry["same_voice"]),
+            same_person=float(entry["same_person"]),
+        )
+        bars._check()
+        return bars
+
+    def _check(self) -> None:
+        numbers = [self.apart, self.ask, self.same_voice, self.same_person, *self.speech_s]
+        numbers += [value for term in self.evidence + self.tail for value in (term.offset, term.slope)]
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError("a bar is not a number")
+        if not all(0 < share < 1 for share in (self.guest_prior, self.name, self.store)):
+            raise ValueError("a share lies between 0 and 1")
+        if not 0 < self.speech_s[0] < self.speech_s[1]:
+            raise ValueError("speech_s must rise")
+        for speech_s in self.speech_s:  # linear in 1 / speech_s, so right at both ends is right in between
+            quality = Quality(speech_s, speech_s, 0.0, 0.0, 0.0)
+            if self.likelihood(quality)[1] <= 0 or self._sum(self.tail, quality)[1] >= 0:
+                raise ValueError("more alike must never count as less likely")
+
+
+def baseline(model_id: ModelId) -> dict[str, float]:
+    """Plain cosine with one bar, what every open tool does: `threshold`, and `offset` and `slope` of its evidence.
+
+    Only evaluation asks, to have something to compare with.
+    Raises: Uncalibrated.
+    """
+    return {name: float(value) for name, value in _entry(model_id)["baseline"].items()}
+
+
+def _entry(model_id: ModelId) -> Mapping[str, Any]:
+    entries: Mapping[str, Mapping[str, Any]] = json.loads(_SHIPPED.read_bytes())
+    if model_id not in entries:
+        raise Uncalibrated(f"no calibration for {model_id}: run python -m voiceid.evaluate.calibrate")
+    return entries[model_id]
+
+
+def _terms(entries: Sequence[Mapping[str, Any]]) -> tuple[Term, ...]:
+    if any(entry["feature"] not in get_args(Feature) for entry in entries):
+        raise ValueError("unknown feature")
+    return tuple(Term(e["feature"], float(e["offset"]), float(e["slope"])) for e in entries)

@@ -1,0 +1,65 @@
+"""Networks on ONNX Runtime. The only importer of onnxruntime.
+
+A shipped network is read from the package, compared with the digest on its card, and run with one thread: how many
+clips are worked on at once is the caller's choice, not the runtime's.
+"""
+
+import hashlib
+import json
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from voiceid.errors import ModelDamaged
+
+_MODELS = files("voiceid") / "encode" / "models"
+_LARGE = 100_000
+"""Input values from which on a call hands its working memory back: ten seconds' worth would else stay for good."""
+
+
+class Network:
+    """A loaded network. Calls from several threads do not disturb each other."""
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            self.digest = hashlib.file_digest(file, "sha256").hexdigest()
+        """SHA-256 of the file, 64 hexadecimal digits."""
+        self._session = onnxruntime.InferenceSession(path, _options(), providers=["CPUExecutionProvider"])
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    @classmethod
+    def shipped(cls, name: str) -> Self:
+        """Load `name`.onnx from the package, if it is the file that `name`.json describes.
+
+        Raises: ModelDamaged, when file or card is missing, or the digest differs.
+        """
+        try:
+            published = json.loads((_MODELS / f"{name}.json").read_bytes())["sha256"]
+            with as_file(_MODELS / f"{name}.onnx") as path:
+                network = cls(path)
+        except (OSError, ValueError, LookupError) as missing:
+            raise ModelDamaged(f"the model {name} or its card cannot be read") from missing
+        if network.digest != published:
+            raise ModelDamaged(f"the model {name} is not the one that its card describes")
+        return network
+
+    def run(self, inputs: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Compute every output, in the order in which the network declares them."""
+        run = onnxruntime.RunOptions()
+        if sum(value.size for value in inputs.values()) > _LARGE:
+            run.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        outputs: list[NDArray[np.float32]] = self._session.run(self._outputs, inputs, run)
+        return outputs
+
+
+def _options() -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3  # errors only: warnings would reach standard error
+    return options

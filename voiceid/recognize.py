@@ -1,0 +1,121 @@
+"""The whole way, from sound to answer, as one short function."""
+
+import time
+from dataclasses import dataclass, replace
+
+from voiceid.calibration import Bars
+from voiceid.consent import permit
+from voiceid.decide import decide
+from voiceid.errors import NotEnrolled, VoiceIdError
+from voiceid.match import Indexes
+from voiceid.ports import Actor, ConsentRecords, Encoder, Gate, Keeper, Profiles, Pseudonyms, Request, SpeechCheck
+from voiceid.respond import Responder
+from voiceid.types import Decision, HouseholdId, PersonId, Profile, Purpose, Reason, Speech, Unusable, Verdict
+from voiceid.views import Answer, PersonView, Verification
+
+_TELLS_NOTHING = frozenset({"device", "skill"})
+_ABOUT_RECORDS = frozenset({"nobody_enrolled", "consent_withheld"})
+
+
+@dataclass(frozen=True)
+class Recognizer:
+    """Names the speaker, among those who agreed to be recognized; serves everybody."""
+
+    check: SpeechCheck
+    encoder: Encoder
+    consents: ConsentRecords
+    indexes: Indexes
+    bars: Bars
+    profiles: Profiles
+    responder: Responder
+    keeper: Keeper
+    pseudonyms: Pseudonyms
+    purposes: frozenset[Purpose]
+    """What a person must have granted to be found."""
+
+    def recognize(
+        self, request: Request, household: HouseholdId, actor: Actor, *, explain: bool = False
+    ) -> Answer:
+        """Answer one utterance. Consent is read after encoding, and again before a profile is used."""
+        began = time.perf_counter()
+        heard = self.check(request.pcm)
+        decision = self._unusable(heard) if isinstance(heard, Unusable) else self._decide(heard, household)
+        profile = self._profile(household, decision)
+        if profile is None and decision.person is not None:
+            decision = replace(decision, verdict=Verdict.UNSURE, reason="unknown_voice", person=None, storable=False)
+        view = self._view(profile, household, actor)
+        said = self.responder.say(household, request.intent, profile if view else None, request.locale)
+        stored = self.keeper.keep(household, request, decision, said) if view else False
+        answer = Answer(
+            mode="personalized" if view else "anonymous",
+            reason=decision.reason if view or decision.person is None else "unknown_voice",
+            person=view,
+            confidence=round(decision.confidence, 4) if view else 0.0,
+            speech_s=round(heard.quality.speech_s, 2),
+            response=said,
+            stored=stored,
+            encoder=self.encoder.model_id,
+            measured=heard.measured if isinstance(heard, Unusable) else None,
+            needed=heard.needed if isinstance(heard, Unusable) else None,
+        )
+        if actor.role in _TELLS_NOTHING:
+            return replace(answer, reason="unknown_voice") if answer.reason in _ABOUT_RECORDS else answer
+        return _explained(answer, decision, began) if explain else answer
+
+    def verify(self, request: Request, household: HouseholdId, person: PersonId) -> Verification:
+        """Whether this one person is speaking: the same bars, and nobody else is named. A voice is not a password.
+
+        Raises: NotEnrolled.
+        """
+        heard = self.check(request.pcm)
+        if isinstance(heard, Unusable):
+            return Verification(accepted=False, confidence=0.0, reason=heard.reason)
+        probe = self.encoder.embed(heard)
+        gate = self.consents.gate(household)
+        allowed = permit(gate, self.purposes)
+        matches = self.indexes.nearest(probe, among=allowed)
+        if all(match.person != person for match in matches):
+            raise NotEnrolled
+        decision = decide(matches, heard.quality, self.bars)
+        accepted = decision.person == person
+        reason: Reason = "unknown_voice" if decision.person is not None and not accepted else decision.reason
+        return Verification(accepted, round(decision.confidence, 4) if accepted else 0.0, reason)
+
+    def _unusable(self, heard: Unusable) -> Decision:
+        return Decision(Verdict.UNSURE, heard.reason, None, 0.0)
+
+    def _decide(self, speech: Speech, household: HouseholdId) -> Decision:
+        probe = self.encoder.embed(speech)
+        gate = self.consents.gate(household)
+        matches = self.indexes.nearest(probe, among=permit(gate, self.purposes))
+        return decide(matches, speech.quality, self.bars) if matches else _nobody(gate)
+
+    def _profile(self, household: HouseholdId, decision: Decision) -> Profile | None:
+        """The named person's profile, if they still agree to be named."""
+        if decision.person is None:
+            return None
+        if decision.person not in permit(self.consents.gate(household), self.purposes).people:
+            return None
+        try:
+            return self.profiles.profile(household, decision.person)
+        except VoiceIdError:
+            return None  # gone or unreadable in the meantime: anonymous
+
+    def _view(self, profile: Profile | None, household: HouseholdId, actor: Actor) -> PersonView | None:
+        if profile is None:
+            return None
+        if actor.skill is None:
+            return PersonView(profile.person, profile.display_name, profile.preferences)
+        known_as = self.pseudonyms.pseudonym(household, profile.person, actor.skill)
+        return PersonView(known_as, profile.display_name, profile.preferences) if known_as else None
+
+
+def _nobody(gate: Gate) -> Decision:
+    """Nobody can be found here: decided from the records, not by matching."""
+    reason: Reason = "consent_withheld" if gate.withheld else "nobody_enrolled"
+    return Decision(Verdict.STRANGER, reason, None, 0.0)
+
+
+def _explained(answer: Answer, decision: Decision, began: float) -> Answer:
+    took = {"total": round((time.perf_counter() - began) * 1000, 2)}
+    return replace(answer, score=decision.score, threshold=decision.threshold, timing_ms=took)

@@ -1,0 +1,122 @@
+"""Decision -> the personalized or the anonymous response. Templates are Jinja2, sandboxed, and may not loop."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+from jinja2 import TemplateError, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from voiceid.errors import InvalidRequest
+from voiceid.policy import language_of
+from voiceid.ports import ResponseTemplates
+from voiceid.types import HouseholdId, Profile
+from voiceid.views import ResponseTemplate, ResponseText
+
+TEMPLATE_CHARS = 2000
+TEXT_CHARS = 4000
+_FILTERS = ("default", "lower", "upper", "capitalize", "title", "trim", "round", "int", "first", "last", "length")
+_PERSONAL = frozenset({"name", "preferences", "locale", "intent", "hour", "daypart"})
+_ANYONE = _PERSONAL - {"name", "preferences"}
+_ALLOWED = (
+    nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Getattr, nodes.Getitem, nodes.If, nodes.Const,
+    nodes.Filter, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.CondExpr, nodes.Test,
+)  # fmt: skip
+"""No loops, calls or arithmetic: a text for one sentence needs none, and none can take the machine down."""
+
+_environment = ImmutableSandboxedEnvironment(autoescape=False)
+_environment.filters = {name: _environment.filters[name] for name in _FILTERS}
+
+
+class Responder:
+    """Says what is to be said."""
+
+    def __init__(
+        self, templates: ResponseTemplates, locale_of: Callable[[HouseholdId], str], now: Callable[[], datetime]
+    ) -> None:
+        self._templates = templates
+        self._locale_of = locale_of
+        self._now = now
+
+    def say(
+        self, household: HouseholdId, intent: str | None, profile: Profile | None, locale: str | None
+    ) -> ResponseText:
+        """The response for a person, or for anyone (`profile` None)."""
+        spoken = locale or (profile.locale if profile else None) or self._locale_of(household)
+        wanted = intent or "greeting"
+        hour = self._now().astimezone().hour
+        facts: dict[str, Any] = {"locale": spoken, "intent": wanted, "hour": hour, "daypart": _daypart(spoken, hour)}
+        template = self._templates.template(household, wanted) or shipped(wanted, spoken)
+        if profile is None:
+            return ResponseText(render(template.anonymous, facts), spoken)
+        facts |= {"name": profile.display_name, "preferences": profile.preferences}
+        return ResponseText(render(template.personal, facts), spoken)
+
+
+def shipped(intent: str, locale: str) -> ResponseTemplate:
+    """The texts that come with the package; an unknown intent gets the default ones."""
+    intents = _texts(language_of(locale))["intents"]
+    texts = intents.get(intent, intents["default"])
+    return ResponseTemplate(intent, texts["personal"], texts["anonymous"])
+
+
+def shipped_intents() -> list[str]:
+    """The intents that the package has texts for."""
+    return list(_texts("en")["intents"])
+
+
+def check(template: ResponseTemplate) -> None:
+    """Refuse a template that is too long, uses what it may not, or does not render.
+
+    Raises: InvalidRequest, naming the field and the reason.
+    """
+    for field, source, known in (
+        ("personal", template.personal, _PERSONAL), ("anonymous", template.anonymous, _ANYONE)
+    ):  # fmt: skip
+        if len(source) > TEMPLATE_CHARS:
+            raise InvalidRequest(f"{field}: at most {TEMPLATE_CHARS} characters")
+        try:
+            tree = _environment.parse(source)
+        except TemplateError as error:
+            raise InvalidRequest(f"{field}: not a template ({type(error).__name__})") from None
+        for node in tree.find_all(nodes.Node):
+            if not isinstance(node, _ALLOWED):
+                raise InvalidRequest(f"{field}: {type(node).__name__} is not allowed here")
+            if isinstance(node, nodes.Name) and node.name not in known:
+                raise InvalidRequest(f"{field}: may use {', '.join(sorted(known))}")
+            if isinstance(node, nodes.Filter) and node.name not in _FILTERS:
+                raise InvalidRequest(f"{field}: may use the filters {', '.join(_FILTERS)}")
+
+
+def render(source: str, facts: dict[str, Any]) -> str:
+    """Fill a template; one that fails on these facts says nothing rather than something wrong."""
+    try:
+        text: str = _compiled(source).render(facts)
+        return text[:TEXT_CHARS]
+    except (TemplateError, TypeError, ValueError):
+        return ""
+
+
+@lru_cache(maxsize=512)
+def _compiled(source: str) -> Any:
+    return _environment.from_string(source)
+
+
+def _daypart(locale: str, hour: int) -> str:
+    parts: list[str] = _texts(language_of(locale))["daypart"]
+    night, morning, afternoon, evening = parts
+    if 5 <= hour < 12:  # noqa: PLR2004 hours of the day
+        return morning
+    if 12 <= hour < 18:  # noqa: PLR2004 hours of the day
+        return afternoon
+    return evening if hour >= 18 else night  # noqa: PLR2004 hours of the day
+
+
+@lru_cache
+def _texts(language: str) -> dict[str, Any]:
+    file = resources.files("voiceid").joinpath(f"data/responses/{language}.json")
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content

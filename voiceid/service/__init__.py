@@ -1,0 +1,1 @@
+"""The HTTP service: wiring, auth, routes, problems."""

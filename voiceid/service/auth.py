@@ -1,0 +1,97 @@
+"""Who may do what. The table below is DESIGN's, as data; one test is generated per cell."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from fastapi import Depends, Request
+
+from voiceid.errors import NotAllowed, NotAuthenticated, NotFound
+from voiceid.ports import Actor
+from voiceid.service.services import Services, services_of
+from voiceid.types import PersonId
+
+Relation = Literal["admin", "owner", "self", "guardian", "member", "device", "skill"]
+"""How a caller stands to the person at hand; `member`: somebody else of the household."""
+
+
+class Action(StrEnum):
+    """What can be asked for."""
+
+    MANAGE_ALL = "make and list households; metrics"
+    HOUSEHOLD = "see, rename, delete the household"
+    TOKENS = "tokens of the household"
+    ADD = "add a person"
+    RENAME = "invite, rename, remove a person"
+    GRANT = "grant, enroll"
+    WITHDRAW = "withdraw"
+    READ = "hear, read, export, activity"
+    SEE = "see who has voice ID on"
+    RECOGNIZE = "recognize, listen"
+    VERIFY = "verify"
+    READ_RESPONSES = "read response templates"
+    WRITE_RESPONSES = "write response templates"
+
+
+_CLOSE: frozenset[Relation] = frozenset({"self", "guardian"})
+MAY: dict[Action, frozenset[Relation]] = {
+    Action.MANAGE_ALL: frozenset({"admin"}),
+    Action.HOUSEHOLD: frozenset({"admin", "owner"}),
+    Action.TOKENS: frozenset({"admin", "owner"}),
+    Action.ADD: frozenset({"owner"}),
+    Action.RENAME: _CLOSE | {"owner"},
+    Action.GRANT: _CLOSE,
+    Action.WITHDRAW: _CLOSE,
+    Action.READ: _CLOSE,
+    Action.SEE: _CLOSE | {"owner", "member"},
+    Action.RECOGNIZE: _CLOSE | {"owner", "member", "device", "skill"},
+    Action.VERIFY: _CLOSE | {"device"},
+    Action.READ_RESPONSES: _CLOSE | {"owner", "member"},
+    Action.WRITE_RESPONSES: frozenset({"owner"}),
+}
+"""An owner can delete, but never grant, listen or act as a person. What is not listed is refused."""
+
+
+def caller(request: Request) -> Actor:
+    """Whose token came with the request.
+
+    Raises: NotAuthenticated.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    actor = services_of(request).tokens.who(token.strip()) if scheme.lower() == "bearer" else None
+    if actor is None:
+        raise NotAuthenticated
+    return actor
+
+
+Caller = Annotated[Actor, Depends(caller)]
+
+
+def may(action: Action) -> Callable[[Request, Actor], Actor]:
+    """A dependency that lets only entitled callers through, judged by the path's household and person."""
+
+    def check(request: Request, actor: Caller) -> Actor:
+        household, person = request.path_params.get("household"), request.path_params.get("person")
+        if actor.role != "admin" and household is not None and household != actor.household:
+            raise NotFound("no such household")  # whether it exists is not theirs to know
+        relation = _relation(services_of(request), actor, person and PersonId(person))
+        if relation not in MAY[action]:
+            raise NotAllowed(f"this token may not: {action.value}")
+        return actor
+
+    return check
+
+
+def _relation(services: Services, actor: Actor, person: PersonId | None) -> Relation:
+    match actor.role:
+        case "person" if person is None:
+            return "member"
+        case "person" if actor.person == person:
+            return "self"
+        case "person":
+            guardians = services.people.guardians(actor.household, person) if actor.household and person else []
+            return "guardian" if actor.person in guardians else "member"
+        case "admin" | "owner" | "device" | "skill":
+            return actor.role
+        case _:
+            raise NotAllowed

@@ -1,0 +1,113 @@
+"""Every failure as RFC 9457 problem details. A problem names the field, never its value: that may be a voice."""
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from voiceid.errors import InvalidRequest, MethodNotAllowed, NotAuthenticated, NotFound, VoiceIdError
+
+MEDIA_TYPE = "application/problem+json"
+_log = logging.getLogger(__name__)
+
+
+def foreseen(error: Exception) -> VoiceIdError:
+    """Any exception as one of ours."""
+    match error:
+        case VoiceIdError():
+            return error
+        case RequestValidationError():
+            return InvalidRequest(", ".join(sorted({_field(one) for one in error.errors()})))
+        case HTTPException(status_code=404):
+            return NotFound()
+        case HTTPException(status_code=405):
+            return MethodNotAllowed()
+        case HTTPException():
+            return InvalidRequest("body: cannot be read")
+        case _:
+            return VoiceIdError()
+
+
+def as_problem(error: VoiceIdError) -> dict[str, Any]:
+    """RFC 9457 members; the WebSocket sends the same ones before it closes."""
+    return {
+        **error.facts,
+        "type": f"/problems/{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": str(error),
+    }
+
+
+def answer(error: VoiceIdError) -> JSONResponse:
+    """The response that tells a failure."""
+    headers = {}
+    if error.status == 503:  # noqa: PLR2004 Service Unavailable
+        headers["Retry-After"] = str(error.facts.get("retry_after_s", 5))
+    if isinstance(error, NotAuthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(as_problem(error), error.status, headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every failure of this app with a problem."""
+
+    async def handle(_request: Request, error: Exception) -> JSONResponse:
+        return answer(foreseen(error))
+
+    for kind in (VoiceIdError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, handle)
+    app.add_middleware(Net)
+
+
+class Net:
+    """ASGI middleware: the last catch. It logs where, never what: a message could quote content."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on; answer what nobody foresaw with a problem, unless an answer has begun."""
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:  # noqa: BLE001 the last catch
+            known = foreseen(error)
+            if known.code == "internal":
+                _log.error("unforeseen %s at %s", type(error).__name__, _place(error))
+            if begun or scope["type"] != "http":
+                return
+            await answer(known)(scope, receive, send)
+
+
+def _place(error: Exception) -> str:
+    where = error.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    return f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else "?"
+
+
+def _field(problem: Any) -> str:
+    return ".".join(str(part) for part in problem["loc"])
+
+
+PROBLEM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "description": "Ends in a stable code; docs/errors.md lists them all."},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+    },
+}

@@ -1,0 +1,118 @@
+"""What anybody may read: policy, receipts, keys, health; and the response templates of a household."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from pydantic import BaseModel, Field
+
+from voiceid import jws, policy, respond
+from voiceid.errors import InvalidRequest, VoiceIdError
+from voiceid.ports import Actor
+from voiceid.service.auth import Action, may
+from voiceid.service.routes.common import PENDING, House, Input, Wired, receipt_status
+from voiceid.views import Receipt, ResponseTemplate
+
+router = APIRouter()
+
+MayRead = Annotated[Actor, Depends(may(Action.READ_RESPONSES))]
+MayWrite = Annotated[Actor, Depends(may(Action.WRITE_RESPONSES))]
+MayManage = Annotated[Actor, Depends(may(Action.MANAGE_ALL))]
+Intent = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+Language = Annotated[str, Query(max_length=35, description="`en`, `de` or `es`.")]
+
+
+class Signed(Input):
+    """A receipt as it was handed out."""
+
+    jws: str = Field(max_length=1_000_000)
+
+
+class Verified(BaseModel):
+    """A receipt whose signature fits."""
+
+    valid: bool
+    receipt: dict[str, Any]
+
+
+class Texts(Input):
+    """Two Jinja2 templates for one intent."""
+
+    personal: str = Field(max_length=respond.TEMPLATE_CHARS)
+    anonymous: str = Field(max_length=respond.TEMPLATE_CHARS)
+
+
+class Health(BaseModel):
+    """How the service is."""
+
+    status: str
+
+
+@router.get("/v1/policy", tags=["public"])
+def read_policy(services: Wired, language: Language = "en") -> dict[str, Any]:
+    """Purposes, wording, versions and the retention schedule."""
+    if language not in policy.LANGUAGES:
+        raise InvalidRequest("language: one of " + ", ".join(policy.LANGUAGES))
+    return policy.document(language, services.settings.consent_rule)
+
+
+@router.get("/v1/receipts/{receipt}", tags=["public"], responses=PENDING)
+def read_receipt(receipt: str, services: Wired, response: Response) -> Receipt:
+    """A receipt, for anyone who holds its unguessable id, also when its person is gone."""
+    return receipt_status(services.forgetting.receipt(receipt), response)
+
+
+@router.post("/v1/receipts/verify", tags=["public"])
+def verify_receipt(body: Signed, services: Wired) -> Verified:
+    """Check a receipt's signature against this installation's key."""
+    return Verified(valid=True, receipt=jws.verify(body.jws, services.forgetting.public_keys()["keys"]))
+
+
+@router.get("/.well-known/voiceid-keys.json", tags=["public"])
+def read_keys(services: Wired) -> dict[str, Any]:
+    """The public keys that receipts verify with, as a JSON Web Key Set."""
+    return services.forgetting.public_keys()
+
+
+@router.get("/v1/households/{household}/responses/{intent}", tags=["responses"])
+def read_responses(household: House, intent: Intent, services: Wired, _: MayRead) -> ResponseTemplate:
+    """The texts for one intent: the household's own, else the shipped ones."""
+    own = services.responses.template(household, intent)
+    return own or respond.shipped(intent, services.households.get(household).locale)
+
+
+@router.put("/v1/households/{household}/responses/{intent}", tags=["responses"])
+def write_responses(
+    household: House, intent: Intent, body: Texts, services: Wired, actor: MayWrite
+) -> ResponseTemplate:
+    """Replace the texts for one intent."""
+    template = ResponseTemplate(intent, body.personal, body.anonymous)
+    respond.check(template)
+    services.responses.put(actor, household, template)
+    return template
+
+
+@router.get("/healthz", tags=["health"])
+def healthy() -> Health:
+    """The process runs."""
+    return Health(status="ok")
+
+
+@router.get("/readyz", tags=["health"])
+def ready(services: Wired) -> Health:
+    """Database and key store can be used.
+
+    503 otherwise: anonymous answers may still be given.
+    """
+    with services.store.database.reader() as tx:
+        tx.exec_driver_sql("SELECT 1")
+    try:
+        services.store.keys.signing_key()
+    except OSError as error:
+        raise VoiceIdError from error
+    return Health(status="ok")
+
+
+@router.get("/metrics", tags=["health"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+def metrics(services: Wired, _: MayManage) -> Response:
+    """Prometheus metrics; no label names a household or a person."""
+    return Response(services.metrics.text(), media_type="text/plain; version=0.0.4")

@@ -1,0 +1,99 @@
+"""What was kept of a person, for that person: recordings, interactions, activity."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import AwareDatetime
+
+from voiceid.ports import Actor
+from voiceid.service.auth import Action, may
+from voiceid.service.routes.common import (
+    PENDING,
+    Cursor,
+    House,
+    Limit,
+    Page,
+    Person,
+    RecordId,
+    Wired,
+    receipt_status,
+)
+from voiceid.service.routes.people import PEOPLE
+from voiceid.views import ActivityEntry, InteractionView, Receipt, RecordingView
+
+router = APIRouter(prefix=PEOPLE + "/{person}", tags=["mine"])
+
+MayRead = Annotated[Actor, Depends(may(Action.READ))]
+MayWithdraw = Annotated[Actor, Depends(may(Action.WITHDRAW))]
+Moment = Annotated[AwareDatetime | None, Query(description="RFC 3339, with its zone.")]
+
+
+@router.get("/recordings")
+def list_recordings(
+    household: House, person: Person, services: Wired, actor: MayRead, cursor: Cursor = "", limit: Limit = 50
+) -> Page[RecordingView]:
+    """List the recordings that were kept."""
+    found = services.traces.recordings(actor, household, person, cursor, limit)
+    return Page.of(found, limit, found[-1].id if found else "")
+
+
+@router.get("/recordings/{recording}", response_class=Response, responses={200: {"content": {"audio/flac": {}}}})
+def hear_recording(
+    household: House, person: Person, recording: RecordId, services: Wired, actor: MayRead
+) -> Response:
+    """Hear one recording."""
+    sound = services.traces.hear(actor, household, person, recording)
+    return Response(sound, media_type="audio/flac", headers={"Cache-Control": "no-store"})
+
+
+@router.delete("/recordings/{recording}", responses=PENDING)
+def delete_recording(
+    household: House, person: Person, recording: RecordId, services: Wired, actor: MayWithdraw, response: Response
+) -> Receipt:
+    """Shred one recording."""
+    return receipt_status(services.forgetting.delete_recording(actor, household, person, recording), response)
+
+
+@router.get("/interactions")
+def list_interactions(
+    household: House, person: Person, services: Wired, actor: MayRead, cursor: Cursor = "", limit: Limit = 50
+) -> Page[InteractionView]:
+    """List the requests in which this person was recognized and something was kept."""
+    found = services.traces.interactions(actor, household, person, cursor, limit)
+    return Page.of(found, limit, found[-1].id if found else "")
+
+
+@router.delete("/interactions", responses=PENDING)
+def delete_interactions(
+    household: House, person: Person, services: Wired, actor: MayWithdraw, response: Response,
+    since: Moment = None, until: Moment = None,
+) -> Receipt:
+    """Erase all interactions, or those of a time range, with their text and sound."""
+    done = services.forgetting.delete_interactions(actor, household, person, since=since, until=until)
+    return receipt_status(done, response)
+
+
+@router.delete("/interactions/{interaction}", responses=PENDING)
+def delete_interaction(
+    household: House, person: Person, interaction: RecordId, services: Wired, actor: MayWithdraw, response: Response
+) -> Receipt:
+    """Erase one interaction, with its text and sound."""
+    done = services.forgetting.delete_interactions(actor, household, person, only=interaction)
+    return receipt_status(done, response)
+
+
+@router.post("/interactions/{interaction}/not-me", responses=PENDING)
+def not_me(
+    household: House, person: Person, interaction: RecordId, services: Wired, actor: MayWithdraw, response: Response
+) -> Receipt:
+    """Somebody else was taken for me: erase what was kept of it, at once."""
+    return receipt_status(services.forgetting.not_me(actor, household, person, interaction), response)
+
+
+@router.get("/activity")
+def list_activity(
+    household: House, person: Person, services: Wired, actor: MayRead, cursor: Cursor = "", limit: Limit = 50
+) -> Page[ActivityEntry]:
+    """Who accessed what of mine, when, and why; newest first."""
+    found = services.traces.activity(actor, household, person, int(cursor) if cursor.isdigit() else None, limit)
+    return Page.of([entry for _, entry in found], limit, str(found[-1][0]) if found else "")

@@ -1,0 +1,50 @@
+"""Everything that routes may use, by its port. Only `wiring.py` builds one."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from fastapi import Request
+
+from voiceid.ports import Consents, Enrollments, Forgetting, Invitations, Retention
+from voiceid.recognize import Recognizer
+from voiceid.service.metrics import Metrics
+from voiceid.service.pool import EncoderPool
+from voiceid.settings import Settings
+from voiceid.store.people import Households, People
+from voiceid.store.responses import OwnResponses
+from voiceid.store.store import Store
+from voiceid.store.tokens import Tokens
+from voiceid.store.traces import Traces
+from voiceid.store.voiceprints import VoiceprintShelf
+
+
+@dataclass(frozen=True)
+class Services:
+    """One installation, wired."""
+
+    settings: Settings
+    store: Store
+    households: Households
+    people: People
+    tokens: Tokens
+    invitations: Invitations
+    consents: Consents
+    enrollments: Enrollments
+    forgetting: Forgetting
+    retention: Retention
+    recognizer: Recognizer
+    voiceprints: VoiceprintShelf
+    traces: Traces
+    responses: OwnResponses
+    pool: EncoderPool
+    metrics: Metrics
+
+    def close(self) -> None:
+        """Give back threads and connections."""
+        self.pool.close()
+        self.store.database.close()
+
+
+def services_of(request: Request) -> Services:
+    """The services of the app that a request came to."""
+    return cast("Services", request.app.state.services)

@@ -1,0 +1,178 @@
+"""Builds every object once and connects them: the only place that knows all parts, the only importer of enrollment."""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from sqlalchemy import select
+
+from enrollment.grant import Grants
+from enrollment.keep import RequestKeeper
+from enrollment.purge import Purge
+from enrollment.receipt import Signer
+from enrollment.retain import Retainer
+from enrollment.revoke import Forgetter
+from enrollment.share import PairwisePseudonyms
+from enrollment.take import Takes
+from enrollment.template import Enroller
+from voiceid.calibration import Bars
+from voiceid.consent import OPENS_THE_GATE
+from voiceid.encode import open_encoder
+from voiceid.errors import KeysMisplaced, VoiceIdError
+from voiceid.match import Indexes
+from voiceid.ports import Clock, Encoder
+from voiceid.ports import SpeechCheck as SpeechCheckPort
+from voiceid.recognize import Recognizer
+from voiceid.respond import Responder
+from voiceid.service import openapi, page, problems
+from voiceid.service.body import BodyCap
+from voiceid.service.metrics import Metrics
+from voiceid.service.pool import EncoderPool
+from voiceid.service.routes import consents, enrollments, households, people, public, recognition, traces
+from voiceid.service.services import Services
+from voiceid.settings import Settings
+from voiceid.speech import SpeechCheck
+from voiceid.store import tables
+from voiceid.store.consents import ConsentBook
+from voiceid.store.database import Database
+from voiceid.store.keys import FileKeyStore, inside
+from voiceid.store.people import Households, People
+from voiceid.store.responses import OwnResponses
+from voiceid.store.store import Store, utc_now
+from voiceid.store.tokens import Tokens
+from voiceid.store.traces import Traces
+from voiceid.store.vault import Vault
+from voiceid.store.voiceprints import VoiceprintShelf
+from voiceid.types import HouseholdId
+
+_RETAIN_EVERY_S = 600
+_log = logging.getLogger(__name__)
+
+
+def open_store(settings: Settings, now: Clock = utc_now) -> Store:
+    """Open database and key store, which must belong together.
+
+    Raises: KeysMisplaced, KeysUnavailable, StoreUnavailable.
+    """
+    if settings.database_url is None and inside(settings.keys_dir, settings.data_dir):
+        raise KeysMisplaced
+    url = settings.database_url
+    database = Database(url) if url else Database.in_directory(settings.data_dir)
+    table = tables.installation
+    with database.writer() as tx:
+        installation = tx.execute(select(table.c.installation_id)).scalar()
+        new = installation is None
+        if installation is None:
+            installation = secrets.token_hex(16)
+            tx.execute(table.insert().values(installation_id=installation))
+        keys = FileKeyStore(settings.keys_dir, installation=installation, create=new)
+    return Store(database, Vault(keys), now)
+
+
+def build(
+    settings: Settings, *, now: Clock = utc_now, encoder: Encoder | None = None, check: SpeechCheckPort | None = None
+) -> Services:
+    """Wire one installation. Clock, encoder and speech check can be replaced at their ports."""
+    store = open_store(settings, now)
+    encoder = encoder or open_encoder(settings.encoder, settings.models_dir)
+    check = check or SpeechCheck.shipped()
+    voiceprints = VoiceprintShelf(store)
+    indexes = Indexes(voiceprints, encoder.model_id, encoder.dim, at_most=settings.index_cache)
+    signer = Signer(store.keys.signing_key())
+    purge = Purge(store, signer, [indexes])
+    forgetting = Forgetter(store, purge, signer, settings.consent_rule)
+    takes = Takes(store, purge, encoder, check, settings.consent_rule, settings.enrollment_minutes)
+    tokens = Tokens(store, session_days=settings.session_days, invitation_hours=settings.invitation_hours)
+    homes, members, responses = Households(store), People(store), OwnResponses(store)
+    recognizer = Recognizer(
+        check=check,
+        encoder=encoder,
+        consents=ConsentBook(store),
+        indexes=indexes,
+        bars=Bars.shipped(encoder.model_id, settings.policy),
+        profiles=members,
+        responder=Responder(responses, lambda household: homes.get(household).locale, now),
+        keeper=RequestKeeper(store),
+        pseudonyms=PairwisePseudonyms(store),
+        purposes=OPENS_THE_GATE[settings.consent_rule],
+    )
+    return Services(
+        settings=settings,
+        store=store,
+        households=homes,
+        people=members,
+        tokens=tokens,
+        invitations=tokens,
+        consents=Grants(store, forgetting),
+        enrollments=Enroller(store, purge, encoder, takes),
+        forgetting=forgetting,
+        retention=Retainer(
+            store, purge, takes, idle_days=settings.idle_voiceprint_days, voiceprint_days=settings.voiceprint_days
+        ),
+        recognizer=recognizer,
+        voiceprints=voiceprints,
+        traces=Traces(store),
+        responses=responses,
+        pool=EncoderPool(settings.encoders, settings.queue),
+        metrics=Metrics(),
+    )
+
+
+def create_app(services: Services) -> FastAPI:
+    """The HTTP application over wired services."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        services.forgetting.resume()
+        clock = asyncio.create_task(_keep_time(services))
+        yield
+        clock.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await clock
+        services.close()
+
+    app = FastAPI(
+        title="voiceid", version=version("voiceid"), lifespan=lifespan, docs_url=None, redoc_url=None,
+        description="A household's own Voice ID: it remembers a voice only with consent, and proves it has forgotten.",
+    )
+    app.state.services = services
+    for routes in (households, people, consents, enrollments, recognition, traces, public, page):
+        app.include_router(routes.router)
+    problems.install(app)
+    app.add_middleware(BodyCap, max_body_mb=services.settings.max_body_mb)
+    app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]  # FastAPI's own way to replace it
+    return app
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStart:
+    """What a new installation hands to whoever started it, once."""
+
+    household: HouseholdId
+    admin_token: str
+    owner_token: str
+
+
+def first_start(services: Services) -> FirstStart | None:
+    """Make the first household with its tokens; None if there is one already."""
+    if services.households.page("", 1):
+        return None
+    home = services.households.create("Home", services.settings.locale)
+    _, owner = services.tokens.mint(home.id, "owner", "first owner")
+    return FirstStart(home.id, services.tokens.mint_admin(), owner)
+
+
+async def _keep_time(services: Services) -> None:
+    """Erase what has run out, and finish what is pending, for as long as the service runs."""
+    while True:
+        try:
+            await asyncio.to_thread(services.forgetting.resume)
+            await asyncio.to_thread(services.retention.run)
+        except VoiceIdError as error:
+            _log.warning("retention will be tried again: %s", error.code)
+        await asyncio.sleep(_RETAIN_EVERY_S)

@@ -1,0 +1,107 @@
+"""One transactional database: SQLite in the data directory, or PostgreSQL. It knows tables, not what they mean."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, select
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from voiceid.errors import NotFound, StoreUnavailable
+from voiceid.store import migrate, tables
+from voiceid.types import HouseholdId
+
+_BUSY_TIMEOUT_S = 5
+_SQLITE_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",  # a receipt must not be signed before its purge is on disk
+    "foreign_keys=ON",
+    "secure_delete=ON",  # hygiene: the destroyed key is the proof
+    "temp_store=MEMORY",  # no temporary file ever holds a row
+)
+
+
+class Database:
+    """Hands out connections; every one ends its transaction before it is given back."""
+
+    def __init__(self, url: str) -> None:
+        """Connect and bring the tables up to date.
+
+        Raises: StoreUnavailable.
+        """
+        self.engine = _engine(url)
+        with _translated():
+            migrate.upgrade(self.engine)
+
+    @classmethod
+    def in_directory(cls, directory: Path) -> "Database":
+        """Open the embedded database, making the directory (0700) and the file (0600) if need be."""
+        path = directory / "voiceid.db"
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise StoreUnavailable(f"cannot open the data directory: {error.strerror}") from error
+        return cls(f"sqlite:///{path.resolve()}")
+
+    @contextmanager
+    def reader(self) -> Iterator[Connection]:
+        """A read transaction: everything read within is of one moment."""
+        with _translated(), self.engine.connect() as connection:
+            if self.engine.dialect.name != "sqlite":
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            yield connection
+
+    @contextmanager
+    def writer(self, household: HouseholdId | None = None) -> Iterator[Connection]:
+        """A write transaction that no other writer of this household overlaps.
+
+        Raises: NotFound, when the household is gone; StoreUnavailable.
+        """
+        with _translated(), self.engine.connect() as connection:
+            connection.execution_options(voiceid_write=True)
+            with connection.begin():
+                if household is not None:
+                    held = select(tables.household.c.epoch).where(tables.household.c.household_id == household)
+                    if connection.execute(held.with_for_update()).first() is None:
+                        raise NotFound("no such household")
+                yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn the driver's failures into ours; its message may quote values, so it is not repeated."""
+    try:
+        yield
+    except OperationalError as error:
+        raise StoreUnavailable(type(error.orig).__name__) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise StoreUnavailable("the connection was lost") from error
+        raise
+
+
+def _engine(url: str) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+    engine = create_engine(
+        url, hide_parameters=True, connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False}
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        for pragma in _SQLITE_PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("voiceid_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine

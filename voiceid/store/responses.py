@@ -1,0 +1,34 @@
+"""A household's own response texts."""
+
+from sqlalchemy import delete, select
+
+from voiceid.ports import Actor
+from voiceid.store import tables
+from voiceid.store.store import Store
+from voiceid.types import HouseholdId
+from voiceid.views import ResponseTemplate
+
+_R = tables.response_template
+
+
+class OwnResponses:
+    """Reads and writes response templates of one household."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def template(self, household: HouseholdId, intent: str, /) -> ResponseTemplate | None:
+        """The household's own texts for an intent; None if it has none."""
+        with self._store.database.reader() as tx:
+            row = tx.execute(select(_R).where(_R.c.household_id == household, _R.c.intent == intent)).first()
+        return ResponseTemplate(row.intent, row.personal, row.anonymous) if row else None
+
+    def put(self, actor: Actor, household: HouseholdId, template: ResponseTemplate) -> None:
+        """Replace the texts for one intent; the caller has checked that they render."""
+        with self._store.database.writer(household) as tx:
+            tx.execute(delete(_R).where(_R.c.household_id == household, _R.c.intent == template.intent))
+            tx.execute(_R.insert().values(
+                household_id=household, intent=template.intent, personal=template.personal,
+                anonymous=template.anonymous,
+            ))
+            self._store.note(tx, actor, household, "response template changed", None, template.intent)

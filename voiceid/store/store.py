@@ -1,0 +1,55 @@
+"""What every reader and writer of records needs: the database, the vault, the clock."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, update
+
+from voiceid.ports import Actor, Clock
+from voiceid.store import chain, tables
+from voiceid.store.database import Database
+from voiceid.store.keys import KeyStore
+from voiceid.store.vault import Vault
+from voiceid.types import HouseholdId, PersonId
+
+
+def utc_now() -> datetime:
+    """The real clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Store:
+    """One installation's records."""
+
+    database: Database
+    vault: Vault
+    now: Clock = utc_now
+
+    @property
+    def keys(self) -> KeyStore:
+        return self.vault.keys
+
+    def note(
+        self, tx: Connection, actor: Actor, household: HouseholdId, action: str, person: PersonId | None, why: str = ""
+    ) -> None:
+        """Enter into the activity who did what, in the transaction in which it is done."""
+        entry = {"at": self.now(), "actor": f"{actor.role}:{actor.id}", "action": action}
+        chain.append(tx, tables.activity, household, {**entry, "person_id": person, "why": why or None})
+
+    @contextmanager
+    def discarding(self, *key_ids: str) -> Iterator[None]:
+        """Destroy freshly made keys if the transaction that was to use them does not come to its end."""
+        try:
+            yield
+        except BaseException:
+            self.keys.destroy(key_ids)
+            raise
+
+
+def raise_epoch(tx: Connection, household: HouseholdId) -> None:
+    """Make every index of this household stale, in every process."""
+    table = tables.household
+    tx.execute(update(table).where(table.c.household_id == household).values(epoch=table.c.epoch + 1))

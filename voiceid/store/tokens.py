@@ -1,0 +1,131 @@
+"""Tokens, stored as digests: who is calling, and for which household."""
+
+import hmac
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, select
+
+from voiceid.errors import CodeSpent, NotFound
+from voiceid.ports import Actor, Role
+from voiceid.store import ids, tables
+from voiceid.store.store import Store
+from voiceid.types import HouseholdId, PersonId
+from voiceid.views import Invited, Session, TokenView
+
+_T, _I, _A = tables.token, tables.invitation, tables.admin_token
+
+
+class Tokens:
+    """Mints, checks and revokes tokens. A person's is never minted: an invitation is redeemed for it."""
+
+    def __init__(self, store: Store, *, session_days: int, invitation_hours: int) -> None:
+        self._store = store
+        self._session = timedelta(days=session_days)
+        self._invitation = timedelta(hours=invitation_hours)
+
+    def who(self, token: str) -> Actor | None:
+        """Whose token this is; None for one that is malformed, unknown or expired."""
+        parts = ids.parse_token(token)
+        if parts is None:
+            return None
+        with self._store.database.reader() as tx:
+            if parts.household is None:
+                row = tx.execute(select(_A).where(_A.c.digest == parts.digest)).first()
+                return Actor("admin", row.token_id) if row and hmac.compare_digest(row.digest, parts.digest) else None
+            mine = select(_T).where(_T.c.household_id == parts.household, _T.c.digest == parts.digest)
+            row = tx.execute(mine).first()
+        if row is None or (row.expires_at is not None and row.expires_at <= self._store.now()):
+            return None
+        return Actor(row.role, row.token_id, parts.household, row.person_id and PersonId(row.person_id), row.skill)
+
+    def mint_admin(self) -> str:
+        """Make the installation's administrator token; shown once."""
+        secret = ids.new_secret()
+        row = {"token_id": ids.new_id(), "digest": ids.digest(secret), "created_at": self._store.now()}
+        with self._store.database.writer() as tx:
+            tx.execute(_A.insert().values(**row))
+        return ids.token(None, secret)
+
+    def mint(self, household: HouseholdId, role: Role, label: str, skill: str | None = None) -> tuple[TokenView, str]:
+        """Make an owner, device or skill token; its text is returned once and kept only as a digest."""
+        secret, view = ids.new_secret(), TokenView(ids.new_id(), role, label, self._store.now())
+        with self._store.database.writer(household) as tx:
+            self._insert(tx, household, view, secret, skill=skill)
+        return view, ids.token(household, secret)
+
+    def page(self, household: HouseholdId, after: str, limit: int) -> list[TokenView]:
+        mine = select(_T).where(_T.c.household_id == household, _T.c.token_id > after, _T.c.role != "person")
+        with self._store.database.reader() as tx:
+            rows = tx.execute(mine.order_by(_T.c.token_id).limit(limit)).all()
+        return [TokenView(row.token_id, row.role, row.label, row.created_at, row.expires_at) for row in rows]
+
+    def revoke(self, household: HouseholdId, token_id: str) -> None:
+        """Make a token useless at once.
+
+        Raises: NotFound.
+        """
+        with self._store.database.writer(household) as tx:
+            gone = tx.execute(delete(_T).where(_T.c.household_id == household, _T.c.token_id == token_id))
+            if gone.rowcount == 0:
+                raise NotFound("no such token in this household")
+
+    def invite(self, actor: Actor, household: HouseholdId, person: PersonId, /) -> Invited:
+        """Make a one-time code for a person; an older one is void.
+
+        Raises: NotFound.
+        """
+        secret, invitation, now = ids.new_id(), ids.new_id(), self._store.now()
+        expires = now + self._invitation
+        with self._store.database.writer(household) as tx:
+            people = tables.person
+            if tx.execute(select(people.c.person_id).where(
+                people.c.household_id == household, people.c.person_id == person)
+            ).first() is None:
+                raise NotFound("no such person in this household")
+            tx.execute(delete(_I).where(_I.c.household_id == household, _I.c.person_id == person))
+            row = {"household_id": household, "invitation_id": invitation, "person_id": person}
+            tx.execute(_I.insert().values(**row, digest=ids.digest(secret), created_at=now, expires_at=expires))
+            self._store.note(tx, actor, household, "invited", person)
+        return Invited(invitation, ids.pair(household, secret), expires)
+
+    def redeem(self, code: str, /) -> Session:
+        """Turn an invitation into a session; earlier sessions of that person are signed out.
+
+        Raises: CodeSpent.
+        """
+        now = self._store.now()
+        try:
+            household, secret = ids.unpair(code)
+            with self._store.database.writer(household) as tx:
+                here = and_(_I.c.household_id == household, _I.c.digest == ids.digest(secret))
+                row: Any = tx.execute(select(_I).where(here)).first()
+                if row is None or row.expires_at <= now:
+                    raise CodeSpent
+                tx.execute(delete(_I).where(here))
+                return self._open_session(tx, household, PersonId(row.person_id), now)
+        except (LookupError, NotFound):
+            raise CodeSpent from None
+
+    def sign_out(self, actor: Actor) -> None:
+        """End this session."""
+        if actor.household is not None and actor.role == "person":
+            self.revoke(actor.household, actor.id)
+
+    def _open_session(self, tx: Connection, household: HouseholdId, person: PersonId, now: datetime) -> Session:
+        mine = and_(_T.c.household_id == household, _T.c.person_id == person, _T.c.role == "person")
+        ended = tx.execute(delete(_T).where(mine)).rowcount
+        secret, view = ids.new_secret(), TokenView(ids.new_id(), "person", "", now, now + self._session)
+        self._insert(tx, household, view, secret, person=person)
+        actor = Actor("person", view.id, household, person)
+        self._store.note(tx, actor, household, "signed in", person, f"{ended} earlier session ended" if ended else "")
+        return Session(ids.token(household, secret), household, person, now + self._session)
+
+    def _insert(
+        self, tx: Connection, household: HouseholdId, view: TokenView, secret: str, *,
+        person: PersonId | None = None, skill: str | None = None,
+    ) -> None:
+        tx.execute(_T.insert().values(
+            household_id=household, token_id=view.id, role=view.role, digest=ids.digest(secret), person_id=person,
+            skill=skill, label=view.label, created_at=view.created_at, expires_at=view.expires_at,
+        ))

@@ -1,0 +1,297 @@
+"""The result types that routes speak: frozen, JSON-ready, and the documentation of the public answers."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from voiceid.types import Change, HouseholdId, Kind, ModelId, PersonId, Quality, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseTemplate:
+    """Two texts for one intent, Jinja2: one for a person, one for anyone."""
+
+    intent: str
+    personal: str
+    """May use `name`, `preferences`, `locale`, `intent`, `hour`."""
+    anonymous: str
+    """May use `locale`, `intent`, `hour`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonView:
+    """The recognized person, as far as the caller may know them."""
+
+    id: str
+    """The person's id; for a skill a pseudonym that no other skill sees."""
+    display_name: str | None
+    preferences: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseText:
+    """What to say."""
+
+    text: str
+    locale: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The response to one utterance: personal for whom we know and may know, the same service for everybody else."""
+
+    mode: Literal["personalized", "anonymous"]
+    reason: Reason
+    person: PersonView | None
+    confidence: float
+    """Calibrated probability that the named person spoke; 0 in an anonymous answer."""
+    speech_s: float
+    response: ResponseText
+    stored: bool
+    """Whether anything of this request was kept."""
+    encoder: ModelId
+    measured: float | None = None
+    """What was measured of sound that could not be judged: seconds, dB or share."""
+    needed: float | None = None
+    """What would have been enough, in the same unit."""
+    score: float | None = None
+    """Cosine of the best person, -1..1; only with `explain`."""
+    threshold: float | None = None
+    timing_ms: dict[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether the speaker is who they are said to be. A voice is not a password."""
+
+    accepted: bool
+    confidence: float
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentRecord:
+    """One word of one person on one purpose, and how it was given."""
+
+    record_id: str
+    purpose: str
+    change: Change
+    at: datetime
+    policy_version: str
+    wording: str
+    """SHA-256 of the text that was shown."""
+    language: str
+    method: str
+    """`screen`, `spoken` (an unverified declaration) or `api`."""
+    given_by: str
+    """`self`, `guardian`, `clock`."""
+    expires_at: datetime | None = None
+    retention: str | None = None
+    receipt: str | None = None
+    """Receipt of the purge that a withdrawal set off."""
+
+
+@dataclass(frozen=True, slots=True)
+class PurposeState:
+    """Where one purpose stands, with its history, oldest first."""
+
+    purpose: str
+    granted: bool
+    history: list[ConsentRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentDecision:
+    """What a person decided, and what they were shown."""
+
+    decision: Literal["granted", "denied"]
+    policy_version: str
+    language: str
+    method: Literal["screen", "spoken", "api"]
+    retention: str | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """An invitation; the code is shown once and kept only as a digest."""
+
+    id: str
+    code: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A person's session; the token is shown once."""
+
+    token: str
+    household: HouseholdId
+    person: PersonId
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an enrollment has come."""
+
+    takes: int
+    takes_needed: int
+    speech_s: float
+    speech_needed_s: float
+
+    @property
+    def done(self) -> bool:
+        """Whether `complete` would succeed."""
+        return self.takes >= self.takes_needed and self.speech_s >= self.speech_needed_s
+
+
+@dataclass(frozen=True, slots=True)
+class EnrollmentState:
+    """An enrollment in progress."""
+
+    id: str
+    state: Literal["open", "ready"]
+    prompts: list[str]
+    progress: Progress
+    needs: str
+    """What to do next, a sentence."""
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TakeResult:
+    """What became of one take, what was wrong, and what to do."""
+
+    accepted: bool
+    reasons: list[str]
+    advice: str
+    quality: Quality
+    progress: Progress
+    next_prompt: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceprintView:
+    """A voiceprint without its numbers."""
+
+    id: str
+    encoder: str
+    takes: int
+    cohesion: float
+    """Mean cosine of each take to the others, -1..1: how much of one voice it is."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is to be erased: everything that matches all that is set."""
+
+    household: HouseholdId
+    person: PersonId | None
+    """None: everybody, the household itself."""
+    stores: frozenset[str]
+    """Names of registered stores."""
+    why: str
+    """`withdrawn:voice_id`, `recording deleted`, `person deleted`, …"""
+    records: frozenset[str] | None = None
+    """Only these record ids; None: all."""
+    since: datetime | None = None
+    until: datetime | None = None
+    """Only what came to be before this; a purge never reaches what is agreed to after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCount:
+    """One store's part in a purge."""
+
+    store: str
+    found: int
+    left: int
+    """The recount; zero in a complete receipt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Signed proof of a purge: no name, nothing biometric."""
+
+    id: str
+    state: Literal["pending", "complete"]
+    why: str
+    person: PersonId | None
+    requested_at: datetime
+    completed_at: datetime | None
+    stores: list[StoreCount] = field(default_factory=list)
+    keys_destroyed: list[str] = field(default_factory=list)
+    ledger_head: str | None = None
+    jws: str | None = None
+    """Compact JWS, EdDSA over Ed25519; None while pending."""
+
+
+@dataclass(frozen=True, slots=True)
+class HouseholdView:
+    """A household as its owner sees it."""
+
+    id: HouseholdId
+    name: str
+    locale: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PersonEntry:
+    """A member as the household sees them."""
+
+    id: PersonId
+    display_name: str
+    kind: Kind
+    voice_id: bool
+    """Whether this person can be recognized: consent and a voiceprint."""
+    locale: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingView:
+    """A kept recording, without its sound."""
+
+    id: str
+    kind: Literal["take", "utterance"]
+    at: datetime
+    duration_s: float
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class InteractionView:
+    """What a recognized request left behind."""
+
+    id: str
+    at: datetime
+    intent: str | None
+    transcript: str | None
+    response: str
+    confidence: float
+    recording: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityEntry:
+    """Who did what with this person's data, when, and why."""
+
+    at: datetime
+    who: str
+    """Role and token id: `owner:…`, `device:…`."""
+    action: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenView:
+    """A token without its secret."""
+
+    id: str
+    role: str
+    label: str
+    created_at: datetime
+    expires_at: datetime | None = None
