@@ -9,6 +9,7 @@ from enrollment.revoke import Forgetter
 from enrollment.word import enter
 from voiceid import policy
 from voiceid.errors import InvalidRequest, NotAllowed, NotForChildren, StalePolicy
+from voiceid.failpoint import reach
 from voiceid.ports import Actor
 from voiceid.store import consents
 from voiceid.store.people import guardians_of, kind_of
@@ -55,6 +56,8 @@ class Grants:
             record = enter(self._store, tx, household, person, purpose, decision.decision, decision, given_by)
             raise_epoch(tx, household)
             self._store.note(tx, actor, household, f"consent {decision.decision}", person, purpose)
+            reach("consent.before-commit")
+        reach("consent.after-commit")
         return record
 
     def _is_granted(self, household: HouseholdId, person: PersonId, purpose: Purpose) -> bool:

@@ -19,11 +19,13 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, or_, select, update
 
 from enrollment.receipt import Signer
+from enrollment.word import take_back_again
 from voiceid.errors import KeysUnavailable, PurgeIncomplete
-from voiceid.ports import Actor
+from voiceid.failpoint import reach
+from voiceid.ports import SYSTEM, Actor
 from voiceid.store import chain, ids, tables
 from voiceid.store.store import Store, raise_epoch
-from voiceid.types import HouseholdId, PersonId
+from voiceid.types import HouseholdId, PersonId, Purpose
 from voiceid.views import Receipt, Scope, StoreCount
 
 _P = tables.purge
@@ -97,9 +99,9 @@ class Purge:
         self._signer = signer
         self._copies = tuple(copies)
 
-    def begin(self, tx: Connection, actor: Actor, scope: Scope) -> str:
+    def begin(self, tx: Connection, actor: Actor, scope: Scope, *, purge: str | None = None) -> str:
         """Step 1: write down what goes, within the transaction that withdraws the consent; the purge's id."""
-        purge = ids.new_id()
+        purge = purge or ids.new_id()
         found: dict[str, int] = {}
         doomed: list[str] = []
         for name, shelf in SHELVES.items():
@@ -120,6 +122,7 @@ class Purge:
 
     def run(self, household: HouseholdId, purge: str) -> Receipt:
         """Steps 2 to 4. A key store that cannot be written leaves the receipt pending; it is tried again later."""
+        reach("purge.begun")
         row = self._row(household, purge)
         if row.state != "complete":
             try:
@@ -158,11 +161,32 @@ class Purge:
             rows = tx.execute(select(_P.c.household_id, _P.c.purge_id).where(_P.c.state != "complete")).all()
         return sum(self.run(HouseholdId(row.household_id), row.purge_id).state == "complete" for row in rows)
 
+    def replay(self) -> int:
+        """Carry out again what the key store's tombstones say and this database does not know: it is a restored backup.
+
+        Consents that were taken back are taken back again, then everything goes as before. The number replayed.
+        Raises: whatever keeps a tombstone from being replayed; the service must not start then.
+        """
+        with self._store.database.reader() as tx:
+            known = set(tx.execute(select(_P.c.purge_id)).scalars())
+        missing = {stone["purge"]: stone for stone in self._store.keys.tombstones() if stone["purge"] not in known}
+        for purge, stone in missing.items():
+            scope = _scope(json.dumps(stone["scope"]))
+            with self._store.database.writer() as tx:
+                for person, purpose in scope.withdrawn:
+                    take_back_again(self._store, tx, scope.household, person, purpose, stone["at"])
+                self.begin(tx, SYSTEM, scope, purge=purge)
+            if self.run(scope.household, purge).state != "complete":
+                raise PurgeIncomplete("a tombstone could not be replayed on this restored database")
+        return len(missing)
+
     def _destroy(self, row: Any) -> None:
         """Step 2. From the tombstone on, not even a restored backup can bring it back."""
         scope = json.loads(row.scope)
-        self._store.keys.bury({"household": row.household_id, "purge": row.purge_id, "scope": scope})
+        self._store.keys.bury({"purge": row.purge_id, "at": row.requested_at.isoformat(), "scope": scope})
+        reach("purge.buried")
         self._store.keys.destroy(json.loads(row.doomed))
+        reach("purge.destroyed")
 
     def _erase(self, row: Any) -> None:
         """Steps 3 and 4.
@@ -178,6 +202,7 @@ class Purge:
                 if name in scope.stores:
                     tx.execute(delete(shelf.table).where(shelf.matching(scope)))
             _unlink_recordings(tx, scope)
+            reach("purge.rows-deleted")
             counts = [StoreCount(name, found[name], self._left(tx, name, scope)) for name in found]
             for copy in self._copies:
                 copy.forget(scope.household, scope.person)
@@ -185,6 +210,8 @@ class Purge:
             if any(count.left for count in counts):
                 raise PurgeIncomplete(", ".join(count.store for count in counts if count.left))
             self._complete(tx, row, scope, counts)
+            reach("purge.before-commit")
+        reach("purge.complete")
 
     def _complete(self, tx: Connection, row: Any, scope: Scope, counts: list[StoreCount]) -> None:
         now = self._store.now()
@@ -240,6 +267,7 @@ def _scope_json(scope: Scope) -> dict[str, Any]:
         "records": None if scope.records is None else sorted(scope.records),
         "since": scope.since and scope.since.isoformat(),
         "until": scope.until and scope.until.isoformat(),
+        "withdrawn": [list(word) for word in scope.withdrawn],
     }
 
 
@@ -253,4 +281,5 @@ def _scope(text: str) -> Scope:
         None if plain["records"] is None else frozenset(plain["records"]),
         plain["since"] and datetime.fromisoformat(plain["since"]),
         plain["until"] and datetime.fromisoformat(plain["until"]),
+        tuple((PersonId(person), Purpose(purpose)) for person, purpose in plain["withdrawn"]),
     )

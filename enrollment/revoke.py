@@ -18,6 +18,7 @@ from voiceid.store.store import Store
 from voiceid.types import SAVE_RECORDINGS, TRANSCRIPTS, VOICE_ID, HouseholdId, PersonId, Purpose
 from voiceid.views import ConsentDecision, Receipt, Scope
 
+Words = tuple[tuple[PersonId, Purpose], ...]
 _UNFINISHED = frozenset({"takes", "enrollments"})
 _TRACE = frozenset({"interactions", "transcripts", "recordings"})
 _LEARNED = _UNFINISHED | _TRACE | {"voiceprints", "pseudonyms"}
@@ -44,7 +45,8 @@ class Forgetter:
             stores = self._reach(tx, household, person, purposes)
             records = self._pseudonyms(tx, household, person, purposes)
             why = "withdrawn:" + ",".join(purposes)
-            scope = Scope(household, person, stores, why, records, until=self._store.now())
+            words = tuple((person, purpose) for purpose in purposes)
+            scope = Scope(household, person, stores, why, records, until=self._store.now(), withdrawn=words)
             purge = self._purge.begin(tx, actor, scope)
         return self._purge.run(household, purge)
 
@@ -115,14 +117,14 @@ class Forgetter:
         Raises: NotFound.
         """
         with self._store.database.writer(household) as tx:
-            self._shut(tx, actor, household, person, self._ever_asked(tx, household, person))
             alone = self._left_alone(tx, household, person)
-            for child in alone:
-                self._shut(tx, actor, household, child, self._ever_asked(tx, household, child))
+            words = {who: self._shut_all(tx, actor, household, who) for who in (*alone, person)}
             purges = [
-                self._begin(tx, actor, household, child, _LEARNED, "guardian gone") for child in alone
+                self._begin(tx, actor, household, child, _LEARNED, "guardian gone", withdrawn=words[child])
+                for child in alone
             ]
-            purges.append(self._begin(tx, actor, household, person, OF_PERSON, "person deleted"))
+            gone = self._begin(tx, actor, household, person, OF_PERSON, "person deleted", withdrawn=words[person])
+            purges.append(gone)
         return [self._purge.run(household, purge) for purge in purges][-1]
 
     def delete_household(self, actor: Actor, household: HouseholdId) -> Receipt:
@@ -132,9 +134,10 @@ class Forgetter:
         """
         with self._store.database.writer(household) as tx:
             people = tables.person
-            for person in tx.execute(select(people.c.person_id).where(people.c.household_id == household)).scalars():
-                self._shut(tx, actor, household, person, self._ever_asked(tx, household, person))
-            scope = Scope(household, None, OF_HOUSEHOLD, "household deleted", until=self._store.now())
+            everybody = tx.execute(select(people.c.person_id).where(people.c.household_id == household)).scalars()
+            words = [word for person in everybody.all() for word in self._shut_all(tx, actor, household, person)]
+            now = self._store.now()
+            scope = Scope(household, None, OF_HOUSEHOLD, "household deleted", until=now, withdrawn=tuple(words))
             purge = self._purge.begin(tx, actor, scope)
         return self._purge.run(household, purge)
 
@@ -158,10 +161,11 @@ class Forgetter:
 
     def _begin(
         self, tx: Connection, actor: Actor, household: HouseholdId, person: PersonId, stores: set[str] | frozenset[str],
-        why: str, records: set[str] | None = None,
+        why: str, records: set[str] | None = None, withdrawn: Words = (),
     ) -> str:
         only = None if records is None else frozenset(records)
-        scope = Scope(household, person, frozenset(stores), why, only, until=self._store.now())
+        now = self._store.now()
+        scope = Scope(household, person, frozenset(stores), why, only, until=now, withdrawn=withdrawn)
         return self._purge.begin(tx, actor, scope)
 
     def _shut(
@@ -207,8 +211,10 @@ class Forgetter:
         )
         return frozenset(tx.execute(mine).scalars())
 
-    def _ever_asked(self, tx: Connection, household: HouseholdId, person: PersonId) -> list[Purpose]:
-        return sorted(consents.agreed(tx, household, person, self._store.now()))
+    def _shut_all(self, tx: Connection, actor: Actor, household: HouseholdId, person: PersonId) -> Words:
+        granted = sorted(consents.agreed(tx, household, person, self._store.now()))
+        self._shut(tx, actor, household, person, granted)
+        return tuple((person, purpose) for purpose in granted)
 
     def _left_alone(self, tx: Connection, household: HouseholdId, guardian: PersonId) -> list[PersonId]:
         table = tables.guardian

@@ -18,8 +18,10 @@ from sqlalchemy import Connection, select
 
 from enrollment.purge import Purge
 from voiceid import policy
+from voiceid.calibration import Bars
 from voiceid.decode import to_flac
 from voiceid.errors import ConsentMissing, EnrollmentClosed
+from voiceid.failpoint import reach
 from voiceid.ports import Actor, Encoder, SpeechCheck
 from voiceid.store import biometrics, consents, ids, tables
 from voiceid.store.biometrics import Owner
@@ -27,6 +29,7 @@ from voiceid.store.people import kind_of
 from voiceid.store.store import Store
 from voiceid.types import SAVE_RECORDINGS, VOICE_ID, HouseholdId, Pcm, PersonId, Purpose, Speech, Unusable
 from voiceid.views import EnrollmentState, Progress, Scope, TakeResult
+from voiceid.voiceprint import likeness
 
 TAKES_NEEDED = 4
 SPEECH_NEEDED_S = 8.0
@@ -50,13 +53,14 @@ class Takes:
     """Starts an enrollment, adds takes to it, abandons it."""
 
     def __init__(
-        self, store: Store, purge: Purge, encoder: Encoder, check: SpeechCheck, rule: policy.ConsentRule,
+        self, store: Store, purge: Purge, encoder: Encoder, check: SpeechCheck, bars: Bars, rule: policy.ConsentRule,
         minutes: int,
     ) -> None:
         self._store = store
         self._purge = purge
         self._encoder = encoder
         self._check = check
+        self._bars = bars
         self._rule = rule
         self._span = timedelta(minutes=minutes)
 
@@ -109,8 +113,12 @@ class Takes:
             before = self.kept(tx, household, person, enrollment)
             if len(before) >= TAKES_AT_MOST:
                 raise EnrollmentClosed("this enrollment has all the takes it can hold: complete it")
+            if self._is_another_voice(before, vector):
+                return self._other_voice(row, before, heard)
             self._keep(tx, Owner(household, person), enrollment, vector, heard, pcm, flac)
             self._store.note(tx, actor, household, "take added", person)
+            reach("take.before-commit")
+        reach("take.after-commit")
         progress = progress_of([*(take.speech_s for take in before), heard.quality.speech_s])
         prompt = self._next_prompt(row, progress)
         return TakeResult(True, [], needs(progress), heard.quality, progress, prompt)
@@ -191,6 +199,17 @@ class Takes:
             child = kind_of(tx, owner.household, owner.person) == "child"
             expires = policy.expiry(retention, now, child=child)
             biometrics.add_recording(tx, owner, take, "take", sealed[1], pcm.duration_s, now, expires)
+
+    def _is_another_voice(self, before: list[KeptTake], vector: NDArray[np.float32]) -> bool:
+        """Whether this take is too unlike the pooled earlier ones to be the same person's."""
+        if not before:
+            return False
+        return likeness(np.stack([take.vector for take in before]), vector[np.newaxis]) < self._bars.same_voice
+
+    def _other_voice(self, row: Any, before: list[KeptTake], heard: Speech) -> TakeResult:
+        progress = progress_of([take.speech_s for take in before])
+        said = "This does not sound like the takes before. One person enrolls at a time: try again, or start anew."
+        return TakeResult(False, ["different_voice"], said, heard.quality, progress, self._next_prompt(row, progress))
 
     def _refused(self, row: Any, before: list[KeptTake], heard: Unusable) -> TakeResult:
         progress = progress_of([take.speech_s for take in before])

@@ -5,21 +5,29 @@ from sqlalchemy import select
 
 from enrollment.purge import Purge
 from enrollment.take import SPEECH_NEEDED_S, TAKES_NEEDED, Takes, progress_of
-from voiceid.errors import NotEnoughTakes
-from voiceid.ports import Actor, Encoder
+from voiceid.calibration import Bars
+from voiceid.consent import permit
+from voiceid.errors import NotEnoughTakes, VoiceAlreadyEnrolled
+from voiceid.failpoint import reach
+from voiceid.ports import Actor, Encoder, Voiceprints
 from voiceid.store import biometrics, chain, ids, tables
 from voiceid.store.biometrics import Owner
+from voiceid.store.consents import ConsentBook
 from voiceid.store.store import Store
-from voiceid.types import HouseholdId, Pcm, PersonId
+from voiceid.types import HouseholdId, Pcm, PersonId, Voiceprint
 from voiceid.views import EnrollmentState, Scope, TakeResult, VoiceprintView
-from voiceid.voiceprint import cohesion
+from voiceid.voiceprint import cohesion, likeness
 
 
 class Enroller:
     """`Enrollments`: the takes, and what is made of them."""
 
-    def __init__(self, store: Store, purge: Purge, encoder: Encoder, takes: Takes) -> None:
+    def __init__(
+        self, store: Store, purge: Purge, encoder: Encoder, takes: Takes, voiceprints: Voiceprints, bars: Bars
+    ) -> None:
         self._store = store
+        self._voiceprints = voiceprints
+        self._bars = bars
         self._purge = purge
         self._encoder = encoder
         self._takes = takes
@@ -38,9 +46,10 @@ class Enroller:
     def complete(self, actor: Actor, household: HouseholdId, person: PersonId, enrollment: str) -> VoiceprintView:
         """Make the voiceprint, replace an earlier one, erase the takes. Recordings stay as far as they were agreed to.
 
-        Raises: NotEnoughTakes, ConsentMissing, EnrollmentClosed; the enrollment then stays as it was.
+        Raises: NotEnoughTakes, VoiceAlreadyEnrolled, ConsentMissing, EnrollmentClosed; it then stays as it was.
         """
         owner, voiceprint = Owner(household, person), ids.new_id()
+        others = self._others(household, person)
         with self._store.database.writer(household) as tx:
             self._takes.open(tx, household, person, enrollment)
             kept = self._takes.kept(tx, household, person, enrollment)
@@ -53,6 +62,8 @@ class Enroller:
                     speech_s=progress.speech_s, speech_needed_s=SPEECH_NEEDED_S,
                 )
             vectors = np.stack([take.vector for take in kept])
+            if any(likeness(vectors, other.takes) >= self._bars.same_person for other in others):
+                raise VoiceAlreadyEnrolled
             old = tables.voiceprint
             replaced = tx.execute(select(old.c.voiceprint_id).where(
                 old.c.household_id == household, old.c.person_id == person
@@ -66,5 +77,12 @@ class Enroller:
             biometrics.add_voiceprint(tx, owner, voiceprint, model, sealed, len(kept), alike, now)
             chain.append(tx, tables.ledger, household, {"at": now, "event": "enrolled", "person_id": person})
             self._store.note(tx, actor, household, "enrolled", person)
+            reach("complete.before-commit")
+        reach("complete.after-commit")
         self._purge.run(household, purge)
         return VoiceprintView(voiceprint, model, len(kept), alike, now)
+
+    def _others(self, household: HouseholdId, person: PersonId) -> list[Voiceprint]:
+        """The voiceprints of everybody else who agrees to be found here."""
+        allowed = permit(ConsentBook(self._store).gate(household), self._takes.needed).people - {person}
+        return list(self._voiceprints.of(household, self._encoder.model_id, allowed))

@@ -1,12 +1,13 @@
 """One word of one person on one purpose: into the ledger, its details sealed apart."""
 
 import json
+from datetime import datetime
 
 from sqlalchemy import Connection
 
 from voiceid import policy
 from voiceid.errors import KeysUnavailable
-from voiceid.store import chain, ids, tables
+from voiceid.store import chain, consents, ids, tables
 from voiceid.store.store import Store
 from voiceid.store.vault import Place
 from voiceid.types import Change, HouseholdId, PersonId, Purpose
@@ -47,3 +48,16 @@ def enter(
         record, purpose, change, now, decision.policy_version, wording, decision.language, decision.method, given_by,
         decision.expires_at, retention,
     )
+
+
+def take_back_again(
+    store: Store, tx: Connection, household: HouseholdId, person: PersonId, purpose: Purpose, taken_back_at: str
+) -> None:
+    """In a restored backup: withdraw what was withdrawn after the backup was made, unless it was granted anew since."""
+    state = consents.states(tx, household, person).get(purpose)
+    if state is None or state.change != "granted" or state.at > datetime.fromisoformat(taken_back_at):
+        return
+    chain.append(tx, tables.ledger, household, {
+        "at": store.now(), "event": "withdrawn", "person_id": person, "purpose": purpose,
+        "policy_version": policy.version(),
+    })

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 _FENCE = re.compile(r"^```(?:console|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_QUOTED = r"""'[^']*'|"[^"]*\""""
-_START = r"(?:^|\$\(|[|;&])\s*(?:[A-Z_]+=\S*\s+)*"
-_COMMAND = re.compile(rf"{_START}(voiceid|make|curl)\b((?:{_QUOTED}|[^|;&)\n])*)", re.MULTILINE)
+_QUOTED = r"""'[^']*'|"(?:\\.|[^"\\])*\""""
+_COMMENT = re.compile(r"(?:^|\s+)#\s.*$")
+_START = r"(?:^|\$\(|[|;&{])\s*(?:[A-Z_]+=\S*\s+)*(?:[\w.-]+/)*"
+_CURL_FUNCTION = re.compile(r"^(\w+)\(\) \{ curl\b.*\"\$@\"", re.MULTILINE)
+_VARIABLE = re.compile(r"^([A-Z_]+)=(\$[A-Z_]+/\S*?)(?:\$\(.*)?$", re.MULTILINE)
 SETTING = re.compile(r"\bVOICEID_[A-Z][A-Z_]*[A-Z]\b")
 ENDPOINT = re.compile(r"^### (GET|PUT|POST|PATCH|DELETE) (/\S*)$", re.MULTILINE)
 CODE_ROW = re.compile(r"^\| (\d{3}) \| `([a-z-]+)` \|", re.MULTILINE)
@@ -35,15 +37,30 @@ def blocks(text: str) -> list[str]:
     for block in _FENCE.findall(text):
         lines = block.replace("\\\n", " ").splitlines()
         prompted = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
-        found.append("\n".join(line for line in prompted or lines if not line.lstrip().startswith("#")))
+        found.append("\n".join(_COMMENT.sub("", line) for line in prompted or lines))
     return found
 
 
 def commands(page: str, text: str) -> Iterator[Command]:
-    """Every use of our own command, of make, and of curl, in the page's shell blocks."""
-    for block in blocks(text):
-        for program, rest in _COMMAND.findall(block):
-            yield Command(page, program, tuple(shlex.split(rest, comments=True)))
+    """Every use of our own command, of make, and of curl, in the page's shell blocks.
+
+    A function that hands its arguments to curl is curl, and a variable that begins with another one is written out.
+    """
+    script = "\n".join(blocks(text))
+    functions = _CURL_FUNCTION.findall(script)
+    variables = {name: value + ("one" if value.endswith("/") else "") for name, value in _VARIABLE.findall(script)}
+    programs = "|".join(["voiceid", "make", "curl", *functions])
+    for program, rest in re.findall(rf"{_START}({programs})\b(?!\()((?:{_QUOTED}|[^|;&)\n])*)", script, re.MULTILINE):
+        words = [_written_out(word, variables) for word in shlex.split(rest)]
+        if words[-1:] != ["$@"]:
+            yield Command(page, "curl" if program in functions else program, tuple(words))
+
+
+def _written_out(word: str, variables: Mapping[str, str]) -> str:
+    """`$HOME_URL/people` as `$URL/v1/households/$HOUSE/people`."""
+    while (found := re.match(r"\$([A-Z_]+)(?=/|$)", word)) and found[1] in variables:
+        word = variables[found[1]] + word[found.end() :]
+    return word
 
 
 def voiceid_complaint(words: tuple[str, ...], command: Any) -> str | None:

@@ -15,7 +15,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 OVERLAID = ("usr", "etc", "opt", "var")
@@ -107,12 +106,12 @@ class Stage:
             lines.append(f"mount -o remount,ro,bind {at}")
         return "\n".join([*lines, f"mount --rbind /dev {at}/dev", f"mount -t proc proc {at}/proc"])
 
-    def command(self, words: Sequence[str], env: Mapping[str, str] | None = None, user: str | None = None) -> str:
+    def command(self, words: Sequence[str], env: Mapping[str, str] | None = None) -> str:
         """A shell line that runs the words inside the root at ./image."""
         variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in (self.env | dict(env or {})).items())
-        inner = f"cd {shlex.quote(str(self.workdir))} && exec {shlex.join(words)}"
-        who = user or self.user
-        chroot = f"chroot --userspec={who} --groups={who.partition(':')[2]} image"
+        home = 'export HOME="$(getent passwd "$(id -u)" | cut -d: -f6)"'
+        inner = f"{home}; cd {shlex.quote(str(self.workdir))} && exec {shlex.join(words)}"
+        chroot = f"chroot --userspec={self.user} --groups={self.user.partition(':')[2]} image"
         return f"env -i {variables} {chroot} /bin/sh -c {shlex.quote(inner)}"
 
     def sh(self, script: str, *, mode: str = "rw", network: bool = True) -> subprocess.CompletedProcess[str]:
@@ -158,7 +157,7 @@ class Builder:
                 continue
             handle = getattr(self, f"_{step.word.lower()}", None)
             if step.word in RECORDED:
-                handle = partial(self._record)
+                handle = self._record
             if handle is None:
                 raise StepFailed(f"unknown instruction: {step.word}")
             handle(step, self._stage)
@@ -182,7 +181,7 @@ class Builder:
 
     def _run(self, step: Step, stage: Stage) -> None:
         words = step.words if step.rest.startswith("[") else ["/bin/sh", "-c", step.rest]
-        stage.must(step, stage.command(words, {"HOME": "/root", **self.build_env}))
+        stage.must(step, stage.command(words, self.build_env))
 
     def _env(self, step: Step, stage: Stage) -> None:
         for pair in step.words:

@@ -10,9 +10,9 @@ from functools import cached_property
 from pathlib import Path
 
 ORDER = (
-    "types", "errors", "jws", "settings", "views", "ports", "policy", "onnx", "containers", "decode", "speech",
+    "types", "errors", "failpoint", "jws", "settings", "views", "ports", "policy", "onnx", "containers", "decode", "speech",
     "encode", "voiceprint", "consent", "match", "calibration", "decide", "respond", "recognize", "listen", "store",
-    "client", "evaluate", "service", "demo", "cli",
+    "scan", "client", "evaluate", "service", "demo", "cli",
 )  # fmt: skip
 """The modules of `voiceid`, read downwards: each imports only those before it."""
 

@@ -1,7 +1,7 @@
 """Decisions with bars that can be worked out by hand.
 
-Evidence is 20 * score - 10 - 1 / speech_s. Of other people's requests one in ten reaches 0.5 + 0.1 / speech_s, and one in
-ten of those each 0.1 above it.
+Evidence is 20 * score - 10 - 1 / speech_s. Of other people's requests one in ten reaches 0.5 + 0.1 / speech_s, and one
+in ten of those each 0.1 above it.
 """
 
 import math

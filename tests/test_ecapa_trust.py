@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from checkpoints import AS_PUBLISHED, CHANNELS, DIM, SMALL, Place, lay_out
+from hypothesis import given
+from hypothesis import strategies as st
 
 from voiceid.encode import pins
 from voiceid.encode.ecapa import Ecapa, trust
@@ -147,6 +149,7 @@ MALFORMED = {
     "a mapping for a number": SMALL.replace("attention_channels: 8", "attention_channels: {a: 1}"),
     "a list in a list": SMALL.replace("dilations: [1,", "dilations: [[1],"),
     "no such number": SMALL.replace("attention_channels: 8", "attention_channels: !!int eight"),
+    "no such truth": SMALL.replace("std_norm: False", "std_norm: !!bool perhaps"),
     "statistics that are not stored": SMALL.replace("norm_type: sentence", "norm_type: global"),
     "no length": SMALL.replace("lin_neurons: 24", "lin_neurons: many"),
     "deeper than any": "[" * 2_000 + "]" * 2_000,
@@ -158,6 +161,25 @@ def test_a_file_that_describes_no_encoder_is_refused(place: Place, text: str) ->
     assert text != SMALL
     with pytest.raises(ModelDamaged):
         read_recipe(text)
+
+
+TAGS = ["!!int ", "!!bool ", "!new:x ", "!ref <n_mels>", "&a ", "*a ", "<<: ", "? ", "- ", "[", "{"]
+SCRAPS = st.text() | st.sampled_from(TAGS)
+
+
+@given(st.lists(st.tuples(st.integers(0, len(SMALL)), st.integers(0, 9), SCRAPS), min_size=1, max_size=4))
+def test_no_text_fails_in_a_way_we_did_not_foresee(edits: list[tuple[int, int, str]]) -> None:
+    text = SMALL
+    for at, dropped, put in edits:
+        text = text[:at] + put + text[at + dropped :]
+
+    try:
+        recipe = read_recipe(text)
+    except (ModelDamaged, UnpinnedModel):
+        return
+
+    assert recipe.dim > 0
+    assert recipe.to_yaml().count("!new:") == 5
 
 
 @pytest.mark.parametrize("content", [b"#" * 70_000, b"\xff\xfe\x00"], ids=["too long", "not text"])
@@ -198,7 +220,9 @@ def test_our_description_of_the_published_model_is_the_published_one(place: Plac
     assert read_recipe(text) == read_recipe(published)
 
 
-BEHIND_TORCH = [pytest.param(name, marks=pytest.mark.torch) for name in ("torchaudio", "speechbrain.inference.classifiers")]
+BEHIND_TORCH = [
+    pytest.param(name, marks=pytest.mark.torch) for name in ("torchaudio", "speechbrain.inference.classifiers")
+]
 
 
 @pytest.mark.parametrize("missing", ["yaml", "torch", *BEHIND_TORCH])

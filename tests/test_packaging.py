@@ -1,5 +1,6 @@
 """What is shipped: both packages with all their files, the notices, nothing large, nothing that needs torch."""
 
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -110,6 +111,14 @@ def test_what_is_installed_here_is_what_is_pinned() -> None:
     wanted = pinned()
     differing = {name: version for name, version in installed.items() if wanted.get(name, version) != version}
     assert {name for name in differing if name not in {"pip", "setuptools"}} == set()
+
+
+def test_constraints_leave_torch_to_pip_and_are_sorted() -> None:
+    make_constraints = runpy.run_path(str(ROOT / "tools/make_constraints.py"))["constraints"]
+    names = ("Zope.Interface", "torch", "nvidia-cublas", "triton", "voiceid", "Alembic", "torch_metrics")
+    lines = make_constraints([{"metadata": {"name": name, "version": "1"}} for name in names]).splitlines()
+    pinned_lines = [line for line in lines if not line.startswith("#")]
+    assert pinned_lines == ["alembic==1", "torch-metrics==1", "zope-interface==1"]
 
 
 def test_the_makefile_lists_its_targets() -> None:

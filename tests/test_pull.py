@@ -6,11 +6,10 @@ import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
+from hub import Hub, serving
 
 from voiceid.encode.pins import PINNED, Pin, PinnedModel
 from voiceid.encode.pull import installed, pull
@@ -35,69 +34,11 @@ CATALOGUE = {
 }
 
 
-class Hub(ThreadingHTTPServer):
-    """Serves the pinned files the way the hub does: large ones behind a redirect, with ranges."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Answer)
-        base = f"/someone/tiny-model/resolve/{REVISION}"
-        self.files = {f"{base}/embedding_model.ckpt": WEIGHTS, f"{base}/notes.txt": NOTES}
-        self.breaks_off_after: int | None = None
-        self.knows_ranges = True
-        self.asked: list[str] = []
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-
-    def serves(self, name: str, content: bytes | None) -> None:
-        path = next(path for path in self.files if path.endswith(name))
-        if content is None:
-            del self.files[path]
-        else:
-            self.files[path] = content
-
-
-class _Answer(BaseHTTPRequestHandler):
-    server: Hub
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        asked_range = self.headers.get("Range", "")
-        self.server.asked.append(f"{self.path} {asked_range}".strip())
-        path = self.path.removeprefix("/store")
-        content = self.server.files.get(path)
-        if content is None:
-            self.send_error(404)
-        elif path == self.path and path.endswith(".ckpt"):
-            self.send_response(302)
-            self.send_header("Location", f"/store{path}")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-        else:
-            self._send(content, asked_range if self.server.knows_ranges else "")
-
-    def _send(self, content: bytes, asked_range: str) -> None:
-        start = int(asked_range.removeprefix("bytes=").rstrip("-")) if asked_range else 0
-        body = content[start:]
-        self.send_response(206 if asked_range else 200)
-        if asked_range:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        cut, self.server.breaks_off_after = self.server.breaks_off_after, None
-        self.wfile.write(body[:cut])
-        self.close_connection = cut is not None
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    with Hub() as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+    files = {"embedding_model.ckpt": WEIGHTS, "notes.txt": NOTES}
+    with serving("someone/tiny-model", REVISION, files) as running:
+        yield running
 
 
 @contextmanager

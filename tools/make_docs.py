@@ -7,12 +7,15 @@
 """
 
 import argparse
+import ast
 import os
 import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -21,6 +24,7 @@ from rich.console import Console
 from rich.text import Text
 
 from voiceid.errors import VoiceIdError
+from voiceid.service.wiring import build, create_app
 from voiceid.settings import NOT_SETTINGS, Settings
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -89,12 +93,12 @@ def errors_page(page: str) -> str:
 
 def openapi() -> dict[str, Any]:
     """The service's own description of itself, from an app built as `voiceid serve` builds it."""
-    from voiceid.service.wiring import open_service  # noqa: PLC0415 - settings and errors can be had without it
-
     with tempfile.TemporaryDirectory() as scratch:
-        settings = Settings(data_dir=Path(scratch) / "data", keys_dir=Path(scratch) / "keys")
-        found: dict[str, Any] = open_service(settings).openapi()
-    return found
+        services = build(Settings(data_dir=Path(scratch) / "data", keys_dir=Path(scratch) / "keys"))
+        try:
+            return create_app(services).openapi()
+        finally:
+            services.close()
 
 
 def operations(description: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -106,17 +110,24 @@ def operations(description: dict[str, Any]) -> Iterator[tuple[str, str, dict[str
 
 
 def _kind(schema: dict[str, Any]) -> str:
+    """What a value is, in words; a named schema as a link to its fields."""
     if "$ref" in schema:
-        return f"`{schema['$ref'].rsplit('/', 1)[-1]}`"
+        name = schema["$ref"].rsplit("/", 1)[-1]
+        return f"[{name}](#{name.lower()})"
     if "anyOf" in schema:
         return " or ".join(_kind(one) for one in schema["anyOf"])
+    if "enum" in schema or "const" in schema:
+        return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
     if schema.get("type") == "array":
         return f"list of {_kind(schema.get('items', {}))}"
-    return str(schema.get("format") or schema.get("type") or "any")
+    return str(schema.get("format") or schema.get("type") or "any value")
 
 
 def _contents(contents: dict[str, Any]) -> str:
-    return "; ".join(f"{kind}: {_kind(body.get('schema', {}))}" for kind, body in contents.items())
+    kinds: dict[str, list[str]] = {}
+    for media, body in contents.items():
+        kinds.setdefault(_kind(body.get("schema", {})), []).append(f"`{media}`")
+    return "; ".join(f"{kind} as {', '.join(media)}" for kind, media in kinds.items())
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
@@ -126,14 +137,45 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[st
     if query:
         rows = [(f"`{one['name']}`", _kind(one.get("schema", {})), one.get("description", "")) for one in query]
         yield table(("query", "kind", "meaning"), rows)
-    bodies = operation.get("requestBody", {}).get("content", {})
-    if bodies:
-        yield f"Body: {_contents(bodies)}.\n"
-    answers = [
-        (status, " ".join(answer.get("description", "").split()), _contents(answer.get("content", {})))
-        for status, answer in sorted(operation["responses"].items())
+    body = operation.get("requestBody", {}).get("content", {})
+    if body:
+        yield f"Body: {_contents(body)}.\n"
+    for status, answer in sorted(operation["responses"].items()):
+        if status.startswith("2"):
+            yield f"{status}: {_contents(answer.get('content', {})) or 'no content'}.\n"
+
+
+@cache
+def attribute_docs() -> dict[tuple[str, str], str]:
+    """What stands under the fields of our classes: class and field -> meaning."""
+    found = {}
+    for path in (DOCS.parent / "voiceid").rglob("*.py"):
+        for owner in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)):
+            for field, below in pairwise(owner.body):
+                match field, below:
+                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                        found[owner.name, name] = " ".join(text.split())
+    return found
+
+
+def _schema(name: str, schema: dict[str, Any]) -> str:
+    required, meanings = schema.get("required", []), attribute_docs()
+    rows = [
+        (f"`{field}`", _kind(one), "yes" if field in required else "", meanings.get((name, field), ""))
+        for field, one in schema.get("properties", {}).items()
     ]
-    yield table(("status", "when", "content"), answers)
+    meaning = " ".join(schema.get("description", "").split())
+    return f"### {name}\n\n{meaning}\n\n" + table(("field", "kind", "always", "meaning"), rows)
+
+
+def _problems(description: dict[str, Any]) -> str:
+    found = {
+        (status, " ".join(answer["description"].split()))
+        for _, _, operation in operations(description)
+        for status, answer in operation["responses"].items()
+        if not status.startswith("2")
+    }
+    return table(("status", "when"), sorted(found))
 
 
 def api_page(description: dict[str, Any]) -> str:
@@ -142,12 +184,13 @@ def api_page(description: dict[str, Any]) -> str:
     for method, path, operation in operations(description):
         group = (operation.get("tags") or ["service"])[0]
         grouped.setdefault(group, []).extend(_operation(method, path, operation))
-    sections = [f"## {group}\n\n" + "\n".join(parts) for group, parts in grouped.items()]
+    sections = [f"## {group.capitalize()}\n\n" + "\n".join(parts) for group, parts in grouped.items()]
+    schemas = [_schema(name, schema) for name, schema in sorted(description["components"]["schemas"].items())]
     head = (
-        f"{MADE}\n\n# HTTP interface\n\nThe same as the running service's `/docs` and `/openapi.json`. Errors are"
-        " `application/problem+json`; their codes are in\n[errors.md](errors.md).\n\n"
+        f"{MADE}\n\n# HTTP interface\n\nThe same as the running service's `/docs` and `/openapi.json`. Whatever fails"
+        " is a [Problem](#problem) as\n`application/problem+json`; its codes are in [errors.md](errors.md):\n\n"
     )
-    return head + "\n".join(sections)
+    return "\n".join([head + _problems(description), *sections, "## Fields\n", *schemas])
 
 
 def pages() -> dict[Path, str]:

@@ -6,8 +6,8 @@ VoiceIdError 500 internal
 │   ├── EmptyAudio · NotAudio · VideoNotAudio · UnsupportedAudio · TruncatedAudio · LyingHeader · InvalidSamples
 │   └── BodyTooLarge 413 · AudioTooLong 413
 ├── At odds with what is on record
-│   ├── StalePolicy · ConsentMissing · EnrollmentClosed · NotEnoughTakes · NotOneVoice · AlreadyExists · NotEnrolled
-│   └── CodeSpent · GuardianNeeded · NotForChildren
+│   ├── StalePolicy · ConsentMissing · EnrollmentClosed · NotEnoughTakes · NotEnrolled · TooSoonToAsk
+│   └── VoiceAlreadyEnrolled · CodeSpent · GuardianNeeded · NotForChildren
 ├── Not now: Busy · StoreUnavailable · KeysUnavailable
 └── The installation: InvalidSettings · MissingExtra · UnpinnedModel · ModelUnavailable · ModelDamaged · ModelMismatch
     └── Uncalibrated · KeysMisplaced
@@ -161,6 +161,12 @@ class NotEnrolled(VoiceIdError):
     """There is no voiceprint to work on."""
 
     code, status, title = "not-enrolled", 409, "This person has no voiceprint"
+
+
+class VoiceAlreadyEnrolled(VoiceIdError):
+    """The takes sound like somebody else of this household who is enrolled already."""
+
+    code, status, title = "voice-already-enrolled", 409, "This voice is already enrolled under another person"
 
 
 class CodeSpent(VoiceIdError):

@@ -4,7 +4,7 @@ A step knows its neighbours only by what stands here, so each can be replaced at
 another database, a clock that a test turns. The results they hand on are in `views.py`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -202,6 +202,17 @@ class Enrollments(Protocol):
     def complete(self, actor: Actor, household: HouseholdId, person: PersonId, enrollment: str) -> VoiceprintView: ...
 
     def abandon(self, actor: Actor, household: HouseholdId, person: PersonId, enrollment: str) -> None: ...
+
+
+class Exports(Protocol):
+    """Hands a person everything held about them."""
+
+    def export(self, actor: Actor, household: HouseholdId, person: PersonId, why: str = "") -> Iterator[bytes]:
+        """A zip in chunks.
+
+        Raises: NotFound, before the first chunk.
+        """
+        ...
 
 
 class Retention(Protocol):

@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     """Where `voiceid model pull` puts pinned models."""
     locale: str = Field("en-US", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
     """Locale of responses when neither request nor person names one, BCP 47."""
+    jurisdiction: str = Field("unspecified", max_length=40)
+    """Country or state whose law applies, as consent records state it."""
     max_body_mb: int = Field(24, ge=1, le=64)
     """Largest request body, MiB. Larger ones are refused before they are read."""
     max_audio_s: int = Field(60, ge=5, le=300)

@@ -14,15 +14,15 @@ LEAST_LEVEL_DBFS = -50.0
 LEAST_SNR_DB = 3.0
 MOST_CLIPPING = 0.05
 
-_FRAME = 512
+FRAME = 512
 """Samples that Silero judges at once: 32 ms."""
 _CONTEXT = 64
 """Samples of the frame before, which it wants to see again."""
 _BLOCK = 512
 """Frames per call, 16 s: bounds what a long clip needs."""
-_ENTER, _LEAVE = 0.5, 0.35
+ENTER, LEAVE = 0.5, 0.35
 _MARGIN = 1600
-_SHORTEST = 4
+SHORTEST = 4
 """Frames: a stretch below 128 ms is a click."""
 
 
@@ -40,10 +40,10 @@ class VoiceActivity:
 
         Shapes: (n,) -> (ceil(n / 512),); what is missing of the last frame counts as silence.
         """
-        count = -(-len(samples) // _FRAME)
-        padded = np.zeros(_CONTEXT + count * _FRAME, dtype=np.float32)
+        count = -(-len(samples) // FRAME)
+        padded = np.zeros(_CONTEXT + count * FRAME, dtype=np.float32)
         padded[_CONTEXT : _CONTEXT + len(samples)] = samples
-        frames = np.lib.stride_tricks.sliding_window_view(padded, _CONTEXT + _FRAME)[::_FRAME] if count else padded[:0]
+        frames = np.lib.stride_tricks.sliding_window_view(padded, _CONTEXT + FRAME)[::FRAME] if count else padded[:0]
         hidden = cell = np.zeros((1, 1, 128), dtype=np.float32)
         found = [np.zeros(0, dtype=np.float32)]
         for at in range(0, count, _BLOCK):
@@ -51,6 +51,35 @@ class VoiceActivity:
             probabilities, hidden, cell = self._network.run({"input": block, "h": hidden, "c": cell})
             found.append(probabilities)
         return np.concatenate(found)
+
+    def begin(self) -> "RunningActivity":
+        """The same, for sound that is still coming in."""
+        return RunningActivity(self._network)
+
+
+class RunningActivity:
+    """Silero VAD over one stream: frame by frame what `VoiceActivity` finds in the whole. For one thread at a time."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._hidden = self._cell = np.zeros((1, 1, 128), dtype=np.float32)
+        self._seen = np.zeros(_CONTEXT, dtype=np.float32)
+        """The context, and behind it what is too short for a frame."""
+
+    def __call__(self, samples: Samples, /) -> NDArray[np.float32]:
+        """Probability of speech for every frame that is complete now.
+
+        Shapes: (n,) -> (frames completed,); the rest waits for the next call.
+        """
+        heard = np.concatenate([self._seen, samples])
+        count = (len(heard) - _CONTEXT) // FRAME
+        self._seen = heard[count * FRAME :]
+        if count == 0:
+            return np.zeros(0, dtype=np.float32)
+        frames = np.lib.stride_tricks.sliding_window_view(heard, _CONTEXT + FRAME)[::FRAME][:count]
+        inputs = {"input": np.ascontiguousarray(frames), "h": self._hidden, "c": self._cell}
+        probabilities, self._hidden, self._cell = self._network.run(inputs)
+        return probabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +106,14 @@ class SpeechCheck:
 
     def __call__(self, pcm: Pcm, /) -> Speech | Unusable:
         """Find the speech and measure it."""
-        stretches = find_stretches(self._voice_activity(pcm.samples), len(pcm.samples))
-        quality = measure(pcm, stretches)
-        return _fault(quality) or Speech(_cut(pcm.samples, stretches), quality)
+        return judge(pcm, self._voice_activity(pcm.samples))
+
+
+def judge(pcm: Pcm, probabilities: NDArray[np.float32]) -> Speech | Unusable:
+    """Speech that can be judged, or the reason why not, from the probability of speech in each frame."""
+    stretches = find_stretches(probabilities, len(pcm.samples))
+    quality = measure(pcm, stretches)
+    return _fault(quality) or Speech(_cut(pcm.samples, stretches), quality)
 
 
 def listen_to(pcm: Pcm, voice_activity: VoiceActivity) -> Speech | Unusable:
@@ -91,12 +125,12 @@ def find_stretches(probabilities: NDArray[np.float32], length: int) -> list[Stre
     """Stretches of speech: begun above 0.5, held above 0.35, clicks left out."""
     stretches, start, inside = [], 0, False
     for frame, probability in enumerate([*probabilities.tolist(), 0.0]):
-        if not inside and probability >= _ENTER:
+        if not inside and probability >= ENTER:
             start, inside = frame, True
-        elif inside and probability < _LEAVE:
+        elif inside and probability < LEAVE:
             inside = False
-            if frame - start >= _SHORTEST:
-                stretches.append(Stretch(start * _FRAME, min(frame * _FRAME, length)))
+            if frame - start >= SHORTEST:
+                stretches.append(Stretch(start * FRAME, min(frame * FRAME, length)))
     return stretches
 
 

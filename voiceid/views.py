@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from voiceid.types import Change, HouseholdId, Kind, ModelId, PersonId, Quality, Reason
+from voiceid.types import Change, HouseholdId, Kind, ModelId, PersonId, Purpose, Quality, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +199,8 @@ class Scope:
     since: datetime | None = None
     until: datetime | None = None
     """Only what came to be before this; a purge never reaches what is agreed to after it."""
+    withdrawn: tuple[tuple[PersonId, Purpose], ...] = ()
+    """Consents that were taken back with it; a restored backup takes them back again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,16 +26,16 @@ def log_mel(samples: Samples) -> NDArray[np.float32]:
 
     Shapes: (n,) with n >= 400 -> (1 + (n - 400) // 160, 80): frames that would reach over the end are left out.
     Raises: ValueError, for less than one frame.
-    Source: Kaldi's `compute-fbank-feats`; equal to it within 1e-3, save where a bin lies so far (nine orders of magnitude)
-        below the loudest of its frame that Kaldi's single precision rounds it.
+    Source: Kaldi's `compute-fbank-feats`; equal to it within 1e-3, save where a bin lies nine orders of magnitude below
+        the loudest of its frame, so that Kaldi's single precision rounds it.
     """
-    frames = sliding_window_view(samples.astype(np.float64), FRAME)[::STEP]
+    frames: NDArray[np.float64] = sliding_window_view(samples.astype(np.float64), FRAME)[::STEP]
     frames = frames - frames.mean(axis=1, keepdims=True)
     padded = np.zeros((len(frames), _FFT))
     np.subtract(frames[:, 1:], _PREEMPHASIS * frames[:, :-1], out=padded[:, 1:FRAME])
     padded[:, 0] = (1 - _PREEMPHASIS) * frames[:, 0]
     padded[:, :FRAME] *= _window()
-    spectrum = np.fft.rfft(padded, axis=1)[:, : _FFT // 2]  # in double: numpy's single-precision FFT is five times slower
+    spectrum = np.fft.rfft(padded, axis=1)[:, : _FFT // 2]  # in double: numpy's FFT in single is five times slower
     power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
     energies = np.empty((len(power), BINS), dtype=np.float32)
     for row in range(0, len(power), _ROWS):
@@ -46,7 +46,8 @@ def log_mel(samples: Samples) -> NDArray[np.float32]:
 
 def centred(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Features less their mean over the clip, which takes out level and microphone."""
-    return features - features.mean(axis=0, keepdims=True)
+    moved: NDArray[np.float32] = features - features.mean(axis=0, keepdims=True)
+    return moved
 
 
 @cache
@@ -64,7 +65,8 @@ def _filters() -> NDArray[np.float32]:
     lines = _mel(np.arange(_FFT // 2) * SAMPLE_RATE_HZ / _FFT)[:, None]
     left = low + width * np.arange(BINS)
     rise, fall = (lines - left) / width, (left + 2 * width - lines) / width
-    return np.maximum(np.minimum(rise, fall), 0).astype(np.float32)
+    triangles: NDArray[np.float32] = np.maximum(np.minimum(rise, fall), 0).astype(np.float32)
+    return triangles
 
 
 def _mel(hertz: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -164,8 +164,8 @@ def _scalar(node: Any) -> Any:
         raise ModelDamaged("hyperparams.yaml: arguments must be plain values or flat lists of them")
     try:
         return _yaml().SafeLoader("").construct_object(node)
-    except ValueError as broken:
-        raise ModelDamaged("hyperparams.yaml: a number cannot be read") from broken
+    except (ValueError, LookupError) as broken:
+        raise ModelDamaged("hyperparams.yaml: a value is not what its tag says") from broken
 
 
 def _flow(arguments: Mapping[str, Any]) -> str:

@@ -20,6 +20,8 @@ from voiceid.speech import SpeechCheck
 LENGTHS_S = (1.0, 2.0, 3.0, 5.0)
 HEADLINE_S = 3.0
 """Net speech of the figures that stand at the top; the other lengths follow under `by_speech_s`."""
+CHANNELS = ("clean", "room-noise10", "tel", "tel-both")
+"""Conditions that are measured unless others are asked for; all but the first need the folders `rir` and `noise`."""
 CACHE = Path(".cache/voiceid-eval")
 
 Tell = Callable[[str], None]
@@ -31,8 +33,9 @@ def evaluate(
     encoder: str = "campplus",
     models_dir: Path = Path("models"),
     policy: Policy = "balanced",
-    channels: Sequence[str] = ("clean",),
+    channels: Sequence[str] = CHANNELS,
     lengths_s: Sequence[float] = LENGTHS_S,
+    channel_lengths_s: Sequence[float] = (HEADLINE_S,),
     size: int = 4,
     only: Half | None = None,
     draws: int = 200,
@@ -57,14 +60,15 @@ def evaluate(
     found: dict[str, dict[str, Any]] = {"corpora": {}, "baseline": {}}
     for channel in channels:
         groups: dict[str, list[Voice]] = defaultdict(list)
-        for voice in studio.voices(chosen, conditions.open(channel), lengths_s):
+        asked_s = lengths_s if channel == "clean" else channel_lengths_s
+        for voice in studio.voices(chosen, conditions.open(channel), asked_s):
             groups[voice.name.split("_", 1)[0]].append(voice)
         for prefix, group in groups.items():
             if len(group) < 2 * size:
                 continue
             name = prefix if channel == "clean" else f"{prefix}@{channel}"
             tell(f"{name}: {len(group)} speakers")
-            measured = {s: _measure(group, s, (size, draws, seed), bars, plain_bar) for s in lengths_s}
+            measured = {s: _measure(group, s, (size, draws, seed), bars, plain_bar) for s in asked_s}
             for kind, place in enumerate(("corpora", "baseline")):
                 found[place][name] = _with_headline({s: both[kind] for s, both in measured.items() if both})
     return {
@@ -74,7 +78,7 @@ def evaluate(
         "policy": policy,
         "protocol": {"name": "household", "size": size, "takes": TAKES, "draws": draws, "seed": seed},
         **found,
-        "pooled": {place: pooled(figures_of, lengths_s) for place, figures_of in found.items()},
+        "pooled": {place: pooled(figures_of) for place, figures_of in found.items()},
     }
 
 

@@ -108,8 +108,8 @@ def tail(corpora: Mapping[str, Sequence[Scores]]) -> tuple[Term, ...]:
         flat = [p for p in map(pairs, tables) if (~p.same).sum() >= _LEAST_PAIRS]
         others = [np.sort(p.score[~p.same]) for p in flat]
         brevity = float(np.mean([np.mean(1 / p.speech_s[~p.same]) for p in flat]))
-        ends = [max(float(np.quantile(s, 1 - share)) for s in others) for share in TAIL]
-        for score in np.linspace(*ends, 20):
+        first, last = (max(float(np.quantile(s, 1 - share)) for s in others) for share in TAIL)
+        for score in np.linspace(first, last, 20):
             share = max(1 - np.searchsorted(s, score) / len(s) for s in others)
             rows.append((float(score), brevity, math.log(share)))
     score, short, log_share = np.array(rows).T

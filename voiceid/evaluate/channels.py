@@ -97,7 +97,7 @@ def telephone(samples: Samples, _rng: np.random.Generator) -> Samples:
     pressed = np.sign(narrow) * np.log1p(_MU * np.abs(narrow)) / np.log1p(_MU)
     coded = np.round(pressed * 127) / 127
     heard = np.sign(coded) * np.expm1(np.abs(coded) * np.log1p(_MU)) / _MU
-    return (np.fft.irfft(np.fft.rfft(heard), even) * 2).astype(np.float32)
+    return np.asarray(np.fft.irfft(np.fft.rfft(heard), even) * 2, dtype=np.float32)
 
 
 def _same(samples: Samples, _rng: np.random.Generator) -> Samples:
@@ -106,13 +106,13 @@ def _same(samples: Samples, _rng: np.random.Generator) -> Samples:
 
 def _quiet(samples: Samples, _rng: np.random.Generator) -> Samples:
     """Thirty decibels down, with the sixteen-bit steps of a recorder."""
-    return (np.round(samples * 10 ** (-30 / 20) * 32768) / 32768).astype(np.float32)
+    return np.asarray(np.round(samples * 10 ** (-30 / 20) * 32768) / 32768, dtype=np.float32)
 
 
 def _clipped(samples: Samples, _rng: np.random.Generator) -> Samples:
     """So loud that the loudest tenth of a per cent of the samples, times four, no longer fits."""
     peak = float(np.quantile(np.abs(samples), 0.999)) or 1.0
-    return np.clip(samples * 4 / peak, -1, 1).astype(np.float32)
+    return np.asarray(np.clip(samples * 4 / peak, -1, 1), dtype=np.float32)
 
 
 def _convolved(samples: Samples, response: Samples) -> Samples:

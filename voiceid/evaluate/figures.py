@@ -1,7 +1,7 @@
 """Trials -> the figures of one corpus in one condition, with intervals over its speakers."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,17 +155,15 @@ class _Counted:
         return [_plain(low), _plain(high)]
 
 
-def pooled(found: Mapping[str, Mapping[str, Any]], lengths_s: Sequence[float]) -> dict[str, Any]:
+def pooled(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Shares over the corpora of one condition, each corpus counting the same: `<channel>` -> `<seconds>` -> shares."""
     conditions = sorted({name.partition("@")[2] or "clean" for name in found})
     result: dict[str, Any] = {}
     for condition in conditions:
         parts = [f["by_speech_s"] for name, f in found.items() if (name.partition("@")[2] or "clean") == condition]
-        by_length = {f"{s:g}": [part[f"{s:g}"] for part in parts if f"{s:g}" in part] for s in lengths_s}
         result[condition] = {
-            s: {name: float(np.mean([figure[name] for figure in some])) for name in POOLED}
-            for s, some in by_length.items()
-            if some
+            s: {name: float(np.mean([part[s][name] for part in parts if s in part])) for name in POOLED}
+            for s in sorted({s for part in parts for s in part}, key=float)
         }
     return result
 

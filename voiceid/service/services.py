@@ -5,7 +5,7 @@ from typing import cast
 
 from fastapi import Request
 
-from voiceid.ports import Consents, Enrollments, Forgetting, Invitations, Retention
+from voiceid.ports import Consents, Enrollments, Exports, Forgetting, Invitations, Retention
 from voiceid.recognize import Recognizer
 from voiceid.service.metrics import Metrics
 from voiceid.service.pool import EncoderPool
@@ -31,6 +31,7 @@ class Services:
     consents: Consents
     enrollments: Enrollments
     forgetting: Forgetting
+    exports: Exports
     retention: Retention
     recognizer: Recognizer
     voiceprints: VoiceprintShelf

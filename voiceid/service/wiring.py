@@ -11,6 +11,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from sqlalchemy import select
 
+from enrollment.export import Exporter
 from enrollment.grant import Grants
 from enrollment.keep import RequestKeeper
 from enrollment.purge import Purge
@@ -85,8 +86,11 @@ def build(
     indexes = Indexes(voiceprints, encoder.model_id, encoder.dim, at_most=settings.index_cache)
     signer = Signer(store.keys.signing_key())
     purge = Purge(store, signer, [indexes])
+    purge.replay()  # a restored backup must not bring anybody back; what cannot be replayed stops the start
+    purge.resume()
     forgetting = Forgetter(store, purge, signer, settings.consent_rule)
-    takes = Takes(store, purge, encoder, check, settings.consent_rule, settings.enrollment_minutes)
+    bars = Bars.shipped(encoder.model_id, settings.policy)
+    takes = Takes(store, purge, encoder, check, bars, settings.consent_rule, settings.enrollment_minutes)
     tokens = Tokens(store, session_days=settings.session_days, invitation_hours=settings.invitation_hours)
     homes, members, responses = Households(store), People(store), OwnResponses(store)
     recognizer = Recognizer(
@@ -94,7 +98,7 @@ def build(
         encoder=encoder,
         consents=ConsentBook(store),
         indexes=indexes,
-        bars=Bars.shipped(encoder.model_id, settings.policy),
+        bars=bars,
         profiles=members,
         responder=Responder(responses, lambda household: homes.get(household).locale, now),
         keeper=RequestKeeper(store),
@@ -109,8 +113,9 @@ def build(
         tokens=tokens,
         invitations=tokens,
         consents=Grants(store, forgetting),
-        enrollments=Enroller(store, purge, encoder, takes),
+        enrollments=Enroller(store, purge, encoder, takes, voiceprints, bars),
         forgetting=forgetting,
+        exports=Exporter(store, purge, settings.jurisdiction),
         retention=Retainer(
             store, purge, takes, idle_days=settings.idle_voiceprint_days, voiceprint_days=settings.voiceprint_days
         ),
@@ -128,7 +133,6 @@ def create_app(services: Services) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        services.forgetting.resume()
         clock = asyncio.create_task(_keep_time(services))
         yield
         clock.cancel()

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from voiceid.errors import KeysUnavailable
+from voiceid.failpoint import reach
 
 KEY_BYTES = 32
 SLOT_BYTES = 128
@@ -30,6 +31,7 @@ _ID_BYTES = 16
 _WRAPPED_BYTES = _NONCE_BYTES + KEY_BYTES + 16
 _BODY_BYTES = _ID_BYTES + _WRAPPED_BYTES
 _ERASED = bytes(SLOT_BYTES)
+_MASTER, _NEXT_MASTER, _SIGNING = "master.key", "master.key.next", b"signing"
 
 
 class KeyDestroyed(Exception):
@@ -60,6 +62,8 @@ class KeyStore(Protocol):
     def tombstones(self) -> list[dict[str, Any]]: ...
 
     def signing_key(self) -> Ed25519PrivateKey: ...
+
+    def rotate(self) -> int: ...
 
 
 class MasterKey:
@@ -105,7 +109,8 @@ class FileKeyStore:
                 self._make(installation)
             if marker.read_text() != installation:
                 raise KeysUnavailable("this key store belongs to another installation: point VOICEID_KEYS_DIR to ours")
-            self._wrapper: KeyWrapper = MasterKey((directory / "master.key").read_bytes())
+            self._wrappers: list[KeyWrapper] = []
+            self._load_masters()
             self._fd = os.open(directory / "slots.bin", os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:
             raise KeysUnavailable(f"cannot open the key store: {error.strerror}") from error
@@ -120,13 +125,13 @@ class FileKeyStore:
         """
         made: list[tuple[str, bytes]] = []
         with self._exclusive():
+            self._load_masters()  # another process may have rotated it: never wrap with one that is about to go
             free = self._free_slots(count)
             try:
                 for slot in free[:count]:
                     name, key = secrets.token_bytes(_ID_BYTES), secrets.token_bytes(KEY_BYTES)
-                    body = name + self._wrapper.wrap(key, name)
-                    filled = b"\x01" + body + zlib.crc32(body).to_bytes(4, "big")
-                    os.pwrite(self._fd, filled.ljust(SLOT_BYTES, b"\x00"), slot * SLOT_BYTES)
+                    wrapped = self._wrappers[-1].wrap(key, name)
+                    os.pwrite(self._fd, _slot(name, wrapped), slot * SLOT_BYTES)
                     made.append((f"{slot:08x}{name.hex()}", key))
                 os.fdatasync(self._fd)
             except OSError as error:
@@ -149,7 +154,7 @@ class FileKeyStore:
         name = bytes.fromhex(key_id[8:])
         if slot[:1] != b"\x01" or slot[1 : 1 + _ID_BYTES] != name:
             raise KeyDestroyed(key_id)
-        return self._wrapper.unwrap(slot[1 + _ID_BYTES : 1 + _BODY_BYTES], name)
+        return self._unwrap(slot[1 + _ID_BYTES : 1 + _BODY_BYTES], name)
 
     def destroy(self, key_ids: Iterable[str]) -> list[str]:
         """Overwrite the slots of these keys and sync; those already gone count as destroyed.
@@ -199,19 +204,77 @@ class FileKeyStore:
     def signing_key(self) -> Ed25519PrivateKey:
         """The key that signs receipts."""
         wrapped = (self._dir / "signing.key").read_bytes()
-        return Ed25519PrivateKey.from_private_bytes(self._wrapper.unwrap(wrapped, b"signing"))
+        return Ed25519PrivateKey.from_private_bytes(self._unwrap(wrapped, _SIGNING))
+
+    def rotate(self) -> int:
+        """Make a new master key and wrap every surviving key with it; the number of keys.
+
+        It can be cut off anywhere and taken up again: until the new master key takes the old one's place, both open the
+        slots, in this process and in every other. The old master key is overwritten at the end.
+        Raises: KeysUnavailable.
+        """
+        upcoming, current = self._dir / _NEXT_MASTER, self._dir / _MASTER
+        try:
+            with self._exclusive():
+                if not upcoming.exists() or upcoming.stat().st_size != KEY_BYTES:
+                    _write_new(upcoming, secrets.token_bytes(KEY_BYTES))
+                self._load_masters()
+                reach("rotate.next-written")
+                count = self._rewrap_all()
+                signing = self._unwrap((self._dir / "signing.key").read_bytes(), _SIGNING)
+                _replace(self._dir / "signing.key", self._wrappers[-1].wrap(signing, _SIGNING))
+                reach("rotate.slots-done")
+                _overwrite(current)
+                upcoming.replace(current)
+                _sync_directory(self._dir)
+                reach("rotate.renamed")
+                self._load_masters()
+        except OSError as error:
+            raise KeysUnavailable(f"cannot rotate the master key: {error.strerror}") from error
+        return count
+
+    def _rewrap_all(self) -> int:
+        """Wrap each key with the newest master key, in its place: a slot is written whole, and so never half."""
+        newest, count = self._wrappers[-1], 0
+        for key_id in list(self.alive()):
+            at, name = _slot_of(key_id) * SLOT_BYTES, bytes.fromhex(key_id[8:])
+            key = self._unwrap(os.pread(self._fd, SLOT_BYTES, at)[1 + _ID_BYTES : 1 + _BODY_BYTES], name)
+            os.pwrite(self._fd, _slot(name, newest.wrap(key, name)), at)
+            count += 1
+            reach("rotate.half-way")
+        os.fsync(self._fd)
+        return count
+
+    def _load_masters(self) -> None:
+        """Read the master key, and the next one while a rotation is under way; the newest is last."""
+        paths = [self._dir / _MASTER, self._dir / _NEXT_MASTER]
+        contents = [path.read_bytes() for path in paths if path.exists()]
+        found = [key for key in contents if len(key) == KEY_BYTES]
+        if not found:
+            raise KeysUnavailable("the master key is missing")
+        self._wrappers = [MasterKey(key) for key in found]
+
+    def _unwrap(self, wrapped: bytes, name: bytes) -> bytes:
+        """Unwrap with whichever master key fits; another process may have rotated it in the meantime."""
+        for attempt in (False, True):
+            if attempt:
+                self._load_masters()
+            for wrapper in reversed(self._wrappers):
+                try:
+                    return wrapper.unwrap(wrapped, name)
+                except KeysUnavailable:
+                    continue
+        raise KeysUnavailable("the master key does not open this key store")
 
     def _make(self, installation: str) -> None:
         self._dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         master = secrets.token_bytes(KEY_BYTES)
-        signing = MasterKey(master).wrap(Ed25519PrivateKey.generate().private_bytes_raw(), b"signing")
-        files = {"master.key": master, "signing.key": signing, "slots.bin": b"", "tombstones.jsonl": b""}
+        signing = MasterKey(master).wrap(Ed25519PrivateKey.generate().private_bytes_raw(), _SIGNING)
+        files = {_MASTER: master, "signing.key": signing, "slots.bin": b"", "tombstones.jsonl": b""}
         for name, content in files.items():
             _write_new(self._dir / name, content)
         _write_new(self._dir / "installation", installation.encode())  # last: its presence means all is there
-        directory = os.open(self._dir, os.O_RDONLY)
-        os.fsync(directory)
-        os.close(directory)
+        _sync_directory(self._dir)
 
     def _free_slots(self, count: int) -> list[int]:
         if self._free is None:
@@ -250,6 +313,36 @@ def inside(keys_dir: Path, data_dir: Path) -> bool:
 
 def _slot_of(key_id: str) -> int:
     return int(key_id[:8], 16)
+
+
+def _slot(name: bytes, wrapped: bytes) -> bytes:
+    body = name + wrapped
+    return (b"\x01" + body + zlib.crc32(body).to_bytes(4, "big")).ljust(SLOT_BYTES, b"\x00")
+
+
+def _overwrite(path: Path) -> None:
+    """Overwrite a key file in place and sync, before its name goes to another."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.pwrite(fd, bytes(os.fstat(fd).st_size), 0)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    new = path.with_suffix(".new")
+    _write_new(new, content)
+    new.replace(path)
+    _sync_directory(path.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _write_new(path: Path, content: bytes) -> None:

@@ -2,7 +2,9 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+import pyrage
+from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
 from voiceid.ports import Actor
@@ -25,6 +27,10 @@ router = APIRouter(prefix=PEOPLE + "/{person}", tags=["mine"])
 
 MayRead = Annotated[Actor, Depends(may(Action.READ))]
 MayWithdraw = Annotated[Actor, Depends(may(Action.WITHDRAW))]
+Passphrase = Annotated[
+    str | None,
+    Header(alias="Voiceid-Passphrase", min_length=8, max_length=200, description="Encrypts the zip, age format."),
+]
 Moment = Annotated[AwareDatetime | None, Query(description="RFC 3339, with its zone.")]
 
 
@@ -88,6 +94,19 @@ def not_me(
 ) -> Receipt:
     """Somebody else was taken for me: erase what was kept of it, at once."""
     return receipt_status(services.forgetting.not_me(actor, household, person, interaction), response)
+
+
+@router.get("/export", response_class=StreamingResponse, responses={200: {"content": {"application/zip": {}}}})
+def export(
+    household: House, person: Person, services: Wired, actor: MayRead, passphrase: Passphrase = None
+) -> Response:
+    """Everything of mine, as a zip; with a passphrase, encrypted in the age format."""
+    chunks = services.exports.export(actor, household, person)
+    headers = {"Cache-Control": "no-store"}
+    if passphrase is None:
+        return StreamingResponse(chunks, media_type="application/zip", headers=headers)
+    sealed = pyrage.passphrase.encrypt(b"".join(chunks), passphrase)
+    return Response(sealed, media_type="application/age", headers=headers)
 
 
 @router.get("/activity")

@@ -1,0 +1,159 @@
+"""Households drawn from made-up voices: who is compared with whom, and figures that must come out."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from voiceid.calibration import Bars, Term
+from voiceid.errors import InvalidRequest
+from voiceid.evaluate.corpora import half, read_corpus
+from voiceid.evaluate.embed import Clips, Voice
+from voiceid.evaluate.figures import figures, ours, plain
+from voiceid.evaluate.protocol import GUEST, households, scores
+from voiceid.types import ModelId, Quality
+
+BARS = Bars(
+    model_id=ModelId("toy@0"),
+    evidence=(Term("one", -30.0, 60.0),),
+    tail=(Term("one", 0.0, -10.0),),
+    speech_s=(1.0, 5.0),
+    guest_prior=0.5,
+    name=0.02,
+    store=0.002,
+    apart=2.0,
+    ask=0.0,
+    same_voice=0.4,
+    same_person=0.8,
+)
+"""Named from ln(4 / 0.02) / 10 = 0.53 in a household of four."""
+SPEECH_S = 3.0
+
+
+def voice(name: str, direction: np.ndarray, rng: np.random.Generator, spread: float = 0.2) -> Voice:
+    """Takes and requests scattered around one direction of 64."""
+
+    def clips(count: int) -> Clips:
+        vectors = direction + spread * rng.normal(size=(count, 64)) / 8
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return Clips(vectors.astype(np.float32), np.tile([SPEECH_S, SPEECH_S, -20.0, 30.0, 0.0], (count, 1)))
+
+    return Voice(name, {0: clips(4), 1: clips(4)}, {(0, SPEECH_S): clips(3), (1, SPEECH_S): clips(3)})
+
+
+@pytest.fixture
+def people() -> list[Voice]:
+    rng = np.random.default_rng(1)
+    return [voice(f"x_{i}", np.eye(64)[i], rng) for i in range(12)]
+
+
+def test_nobody_is_compared_with_sound_that_enrolled_them(people: list[Voice]) -> None:
+    table = scores(people, SPEECH_S)
+    trials = households(table, 4, 50, seed=0)
+    member = trials.own != GUEST
+
+    assert member.any()
+    for trial in np.flatnonzero(member):
+        column, request = trials.own[trial], trials.request[trial]
+        other_side = (table.owner == trials.speaker[trial]) & (table.owner_side != table.side[request])
+        assert trials.scores[trial, column] == table.matrix[request, np.flatnonzero(other_side)[0]]
+
+
+def test_guests_are_no_members_and_members_are_all_different(people: list[Voice]) -> None:
+    trials = households(scores(people, SPEECH_S), 4, 50, seed=0)
+    guest = trials.own == GUEST
+
+    assert guest.any()
+    assert not (trials.members[guest] == trials.speaker[guest, None]).any()
+    assert all(len(set(row)) == 4 for row in trials.members.tolist())
+    own = trials.members[np.arange(len(trials)), trials.own]
+    assert (own[~guest] == trials.speaker[~guest]).all()
+
+
+def test_the_same_seed_draws_the_same_households(people: list[Voice]) -> None:
+    table = scores(people, SPEECH_S)
+
+    first, again, other = (households(table, 4, 20, seed=s) for s in (7, 7, 8))
+
+    assert (first.scores == again.scores).all()
+    assert first.members.shape != other.members.shape or (first.members != other.members).any()
+
+
+def test_too_few_speakers_for_a_household_are_refused(people: list[Voice]) -> None:
+    with pytest.raises(ValueError, match="too few"):
+        households(scores(people[:7], SPEECH_S), 4, 1, seed=0)
+
+
+def test_voices_that_lie_apart_are_all_told_apart(people: list[Voice]) -> None:
+    table = scores(people, SPEECH_S)
+    trials = households(table, 4, 50, seed=0)
+
+    found = figures(trials, ours(trials, table, BARS))
+
+    assert [found[name] for name in ("fnir_shipped", "fpir_shipped", "misnamed", "eer")] == [0, 0, 0, 0]
+    assert found["min_cllr"] == 0
+    assert 0 < found["ci95"]["fpir_shipped"][1] < 0.2  # nothing seen is not nothing possible
+
+
+def test_a_guest_who_sounds_like_a_member_is_counted(people: list[Voice]) -> None:
+    """Two of thirteen share a voice: whenever one of them is a guest of the other's, the other's name comes up."""
+    rng = np.random.default_rng(2)
+    twin = voice("x_twin", np.eye(64)[0], rng)
+    table = scores([*people, twin], SPEECH_S)
+    trials = households(table, 4, 200, seed=0)
+
+    found = figures(trials, ours(trials, table, BARS))
+
+    assert found["fpir_shipped"] > 0.02
+    assert found["ci95"]["fpir_shipped"][0] < found["fpir_shipped"] < found["ci95"]["fpir_shipped"][1]
+
+
+def test_a_request_that_the_speech_check_refused_is_anonymous(people: list[Voice]) -> None:
+    clips = people[0].requests[0, SPEECH_S]
+    clips.vectors[:] = 0
+    people[0].requests[1, SPEECH_S].vectors[:] = 0
+    table = scores(people, SPEECH_S)
+    trials = households(table, 4, 50, seed=0)
+    refused = trials.speaker == 0
+
+    outcome = ours(trials, table, BARS)
+
+    assert refused.any()
+    assert not outcome.named[refused].any()
+    assert outcome.named[~refused & (trials.own != GUEST)].all()
+
+
+def test_plain_cosine_names_from_its_one_bar(people: list[Voice]) -> None:
+    table = scores(people, SPEECH_S)
+    trials = households(table, 4, 20, seed=0)
+
+    outcome = plain(trials, {"threshold": 0.5, "offset": -1.0, "slope": 2.0})
+
+    assert (outcome.named == (trials.scores.max(axis=1) >= 0.5)).all()
+    assert outcome.llr == pytest.approx(2 * trials.scores - 1)
+
+
+def test_the_halves_share_nobody_and_lose_nobody(tmp_path: Path) -> None:
+    for name in [*(f"so_{i}" for i in range(9)), *(f"libri_{i}" for i in range(4))]:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.flac").touch()
+        (tmp_path / name / "notes.txt").touch()
+    everyone = read_corpus(tmp_path)
+
+    one, other = half(everyone, "a"), half(list(reversed(everyone)), "b")
+
+    assert not {p.name for p in one} & {p.name for p in other}
+    assert {p.name for p in one} | {p.name for p in other} == {p.name for p in everyone}
+    assert [sum(p.corpus == c for p in one) for c in ("so", "libri")] == [5, 2]
+    assert everyone[0].clips == (tmp_path / "libri_0" / "a.flac",)
+
+
+@pytest.mark.parametrize("folder", ["missing", "."])
+def test_a_folder_without_speakers_is_refused(tmp_path: Path, folder: str) -> None:
+    with pytest.raises(InvalidRequest, match="folder"):
+        read_corpus(tmp_path / folder)
+
+
+def test_the_bar_of_the_toy_is_where_it_says() -> None:
+    assert BARS.threshold(BARS.name, 4, Quality(3, 3, 0, 0, 0)) == pytest.approx(math.log(200) / 10)

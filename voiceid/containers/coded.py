@@ -1,0 +1,158 @@
+"""FLAC, Ogg and MP3: how long they are and whether they are whole, without decoding a sample."""
+
+import struct
+from dataclasses import dataclass
+
+from voiceid.containers.outline import TAIL, Outline
+from voiceid.errors import EmptyAudio, LyingHeader, NotAudio, TruncatedAudio, UnsupportedAudio, VideoNotAudio
+
+_STREAMINFO = 34
+"""Kind (0) and length of the block that opens a FLAC file."""
+_OPUS_HZ = (8_000, 12_000, 16_000, 24_000, 48_000)
+"""What Opus is decoded to: the first that reaches the rate of the recording."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Mpeg:
+    rates_hz: tuple[int, ...]
+    samples: int
+    kbits: tuple[int, ...]
+
+
+_LOW_KBITS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+_HIGH_KBITS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+_MPEG = {
+    3: _Mpeg((44_100, 48_000, 32_000), 1152, _HIGH_KBITS),
+    2: _Mpeg((22_050, 24_000, 16_000), 576, _LOW_KBITS),
+    0: _Mpeg((11_025, 12_000, 8_000), 576, _LOW_KBITS),
+}
+"""The versions of layer III by the two bits that tell them: 1, 2 and 2.5."""
+_MP3_SYNC = 0x7FF
+_MONO = 3
+
+
+def flac(body: bytes, start: int) -> Outline:
+    """Read the block that opens every FLAC file.
+
+    Raises: TruncatedAudio, LyingHeader.
+    """
+    if len(body) < start + 42:
+        raise TruncatedAudio("the FLAC file ends inside its header")
+    if int.from_bytes(body[start + 4 : start + 8]) & ~(1 << 31) != _STREAMINFO:
+        raise LyingHeader("the FLAC file does not begin with its description")
+    packed = int.from_bytes(body[start + 18 : start + 26])  # 20 bits rate, 3 channels, 5 width, 36 length
+    return Outline("FLAC", packed >> 44, (packed >> 41 & 7) + 1, packed & (1 << 36) - 1 or None, start=start)
+
+
+def ogg(body: bytes, start: int) -> Outline:
+    """Walk the pages: one stream of Vorbis or Opus, from its first page to the one marked as its last.
+
+    Raises: EmptyAudio, VideoNotAudio, UnsupportedAudio, TruncatedAudio, LyingHeader.
+    """
+    heads: list[bytes] = []
+    positions: list[int] = []
+    at, ended = start, False
+    while body[at : at + 4] == b"OggS":
+        payload = at + 27 + (body[at + 26] if at + 26 < len(body) else 0)
+        end = payload + sum(body[at + 27 : payload])
+        if at + 26 >= len(body) or end > len(body):
+            raise TruncatedAudio("the last Ogg page is not complete")
+        flags, position = body[at + 5], int.from_bytes(body[at + 6 : at + 14], "little", signed=True)
+        if flags & 2:
+            heads.append(body[payload:end])
+        elif position > 0:
+            positions.append(position)
+        ended, at = bool(flags & 4), end
+    if len(body) - at > (TAIL if ended else 3):
+        raise LyingHeader("there is something else between the Ogg pages")
+    codec = _ogg_codec(heads)
+    if not ended:
+        raise TruncatedAudio("the last Ogg page is missing")
+    if not positions:
+        raise EmptyAudio
+    frames = max(0, max(positions) - codec.skip) * codec.rate_hz // codec.clock_hz
+    slack = positions[0] * codec.rate_hz // codec.clock_hz + 1  # a stream may begin later than at zero
+    return Outline("Ogg", codec.rate_hz, codec.channels, frames, start=start, slack=slack)
+
+
+@dataclass(frozen=True, slots=True)
+class _OggCodec:
+    rate_hz: int
+    channels: int
+    clock_hz: int
+    """What the positions of pages count in."""
+    skip: int = 0
+    """Positions before the sound begins."""
+
+
+def _ogg_codec(heads: list[bytes]) -> _OggCodec:
+    if any(head[1:7] in (b"theora", b"video\0") or head[:5] in (b"BBCD\0", b"OVP80") for head in heads):
+        raise VideoNotAudio
+    if len(heads) != 1:
+        raise UnsupportedAudio("Ogg with several streams") if heads else LyingHeader("the Ogg file lacks its beginning")
+    head = heads[0].ljust(19, b"\0")
+    if head[:8] == b"OpusHead":
+        skip, told_hz = struct.unpack_from("<HI", head, 10)
+        return _OggCodec(next((hz for hz in _OPUS_HZ if hz >= told_hz), _OPUS_HZ[-1]), head[9], _OPUS_HZ[-1], skip)
+    if head[:7] == b"\x01vorbis":
+        channels, rate_hz = struct.unpack_from("<BI", head, 11)
+        return _OggCodec(rate_hz, channels, rate_hz or 1)
+    raise UnsupportedAudio("Ogg with another codec than Opus or Vorbis")
+
+
+@dataclass(frozen=True, slots=True)
+class Mp3Frame:
+    """What the four bytes before each MP3 frame tell."""
+
+    rate_hz: int
+    channels: int
+    samples: int
+    size: int
+
+
+def mp3_frame(body: bytes, at: int) -> Mp3Frame | None:
+    """The MPEG layer III frame that begins here, if one does."""
+    head = int.from_bytes(body[at : at + 4])
+    sync, version, layer = head >> 21, _MPEG.get(head >> 19 & 3), head >> 17 & 3
+    kbits, rate, padding = head >> 12 & 15, head >> 10 & 3, head >> 9 & 1
+    if sync != _MP3_SYNC or version is None or layer != 1 or kbits in (0, 15) or rate >= len(version.rates_hz):
+        return None
+    rate_hz = version.rates_hz[rate]
+    size = version.samples // 8 * version.kbits[kbits - 1] * 1000 // rate_hz + padding
+    return Mp3Frame(rate_hz, 1 if head >> 6 & 3 == _MONO else 2, version.samples, size)
+
+
+def mp3(body: bytes, first: Mp3Frame, start: int) -> Outline:
+    """Walk the frames, from the first one at `start`.
+
+    Raises: NotAudio, TruncatedAudio, LyingHeader.
+    """
+    frame: Mp3Frame | None = first
+    at, count = start, 0
+    while frame and frame.rate_hz == first.rate_hz and at + frame.size <= len(body):
+        at, count = at + frame.size, count + 1
+        frame = mp3_frame(body, at)
+    rest = body[at : at + 8]
+    if count <= 1 and len(body) - at > TAIL:  # one header may be chance
+        raise NotAudio
+    if (frame and at + frame.size > len(body)) or (0 < len(rest) < 4 and rest[0] == 0xFF):  # noqa: PLR2004 (a cut header)
+        raise TruncatedAudio("the last MP3 frame is not complete")
+    if len(body) - at > TAIL and rest not in (b"APETAGEX", b"LYRICSBE"):
+        raise LyingHeader("there is something else between the MP3 frames")
+    promised = _mp3_promise(body[start : start + first.size])
+    if promised is not None:
+        count -= 1  # the frame that holds the promise is silent
+        if count < promised:
+            raise TruncatedAudio(declared=promised, held=count)
+        if count > promised + 1:
+            raise LyingHeader("there are more MP3 frames than the header says", declared=promised, held=count)
+    return Outline("MP3", first.rate_hz, first.channels, count * first.samples, start=start, slack=4 * 1152)
+
+
+def _mp3_promise(frame: bytes) -> int | None:
+    """The number of frames that a Xing, Info or VBRI header gives."""
+    for mark in (b"Xing", b"Info"):
+        at = frame.find(mark, 4, 44)
+        if at > 0 and frame[at + 7 : at + 8] and frame[at + 7] & 1:
+            return int.from_bytes(frame[at + 8 : at + 12])
+    return int.from_bytes(frame[50:54]) if frame[36:40] == b"VBRI" else None
