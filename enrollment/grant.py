@@ -1,7 +1,7 @@
 """Agree or refuse, one purpose at a time, to the wording that was shown."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -21,10 +21,11 @@ from voiceid.views import ConsentDecision, ConsentRecord, PurposeState
 class Grants:
     """`Consents`: every word goes into the ledger, with the digest of what was shown."""
 
-    def __init__(self, store: Store, forgetting: Forgetter) -> None:
+    def __init__(self, store: Store, forgetting: Forgetter, *, ask_again_days: int) -> None:
         self._store = store
         self._book = consents.ConsentBook(store)
         self._forgetting = forgetting
+        self._decent = timedelta(days=ask_again_days)
 
     def states(self, household: HouseholdId, person: PersonId, /) -> list[PurposeState]:
         """Where every purpose stands; one never asked for is off."""
@@ -35,9 +36,14 @@ class Grants:
             yes = consents.agreed(tx, household, person, now)
         asked = dict.fromkeys([*map(str, PURPOSES), *(record.purpose for record in history)])
         return [
-            PurposeState(purpose, purpose in yes, [record for record in history if record.purpose == purpose])
+            self._state(purpose, purpose in yes, [record for record in history if record.purpose == purpose])
             for purpose in asked
         ]
+
+    def _state(self, purpose: str, granted: bool, history: list[ConsentRecord]) -> PurposeState:  # noqa: FBT001 a field
+        refused = bool(history) and history[-1].change in {"denied", "withdrawn"}
+        again = history[-1].at + self._decent if refused else None
+        return PurposeState(purpose, granted, history, again if again and again > self._store.now() else None)
 
     def put(
         self, actor: Actor, household: HouseholdId, person: PersonId, purpose: Purpose, decision: ConsentDecision

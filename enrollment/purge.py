@@ -148,6 +148,7 @@ class Purge:
             person=scope.person,
             requested_at=row.requested_at,
             completed_at=row.completed_at,
+            due_at=scope.due_at,
             stores=[StoreCount(**one) for one in payload["stores"]] if complete
             else [StoreCount(name, count, count) for name, count in found.items()],
             keys_destroyed=payload.get("keys_destroyed", []),
@@ -224,6 +225,7 @@ class Purge:
             "person": scope.person,
             "requested_at": row.requested_at.isoformat(),
             "completed_at": now.isoformat(),
+            "due_at": scope.due_at and scope.due_at.isoformat(),
             "stores": [{"store": count.store, "found": count.found, "left": count.left} for count in counts],
             "keys_destroyed": sorted(json.loads(row.doomed)),
             "ledger_head": chain.head(tx, tables.ledger, scope.household),
@@ -267,6 +269,7 @@ def _scope_json(scope: Scope) -> dict[str, Any]:
         "records": None if scope.records is None else sorted(scope.records),
         "since": scope.since and scope.since.isoformat(),
         "until": scope.until and scope.until.isoformat(),
+        "due_at": scope.due_at and scope.due_at.isoformat(),
         "withdrawn": [list(word) for word in scope.withdrawn],
     }
 
@@ -281,5 +284,6 @@ def _scope(text: str) -> Scope:
         None if plain["records"] is None else frozenset(plain["records"]),
         plain["since"] and datetime.fromisoformat(plain["since"]),
         plain["until"] and datetime.fromisoformat(plain["until"]),
+        plain["due_at"] and datetime.fromisoformat(plain["due_at"]),
         tuple((PersonId(person), Purpose(purpose)) for person, purpose in plain["withdrawn"]),
     )

@@ -11,7 +11,7 @@ from enrollment.receipt import Signer
 from enrollment.word import enter
 from voiceid import policy
 from voiceid.errors import NotEnrolled, NotFound
-from voiceid.ports import Actor
+from voiceid.ports import SYSTEM, Actor
 from voiceid.store import consents, ids, tables
 from voiceid.store.people import guardians_of, kind_of
 from voiceid.store.store import Store
@@ -48,6 +48,25 @@ class Forgetter:
             words = tuple((person, purpose) for purpose in purposes)
             scope = Scope(household, person, stores, why, records, until=self._store.now(), withdrawn=words)
             purge = self._purge.begin(tx, actor, scope)
+        return self._purge.run(household, purge)
+
+    def expire(
+        self, household: HouseholdId, person: PersonId, purposes: Sequence[Purpose], due_at: datetime
+    ) -> Receipt:
+        """Let consents lapse whose time is over, and erase what only they allowed: as if taken back, by the clock.
+
+        Raises: NotFound.
+        """
+        with self._store.database.writer(household) as tx:
+            for purpose in purposes:
+                enter(self._store, tx, household, person, purpose, "expired", _without_screen(), "clock")
+            stores = self._reach(tx, household, person, purposes)
+            records = self._pseudonyms(tx, household, person, purposes)
+            words = tuple((person, purpose) for purpose in purposes)
+            why = "expired:" + ",".join(purposes)
+            now = self._store.now()
+            scope = Scope(household, person, stores, why, records, until=now, due_at=due_at, withdrawn=words)
+            purge = self._purge.begin(tx, SYSTEM, scope)
         return self._purge.run(household, purge)
 
     def delete_voiceprint(self, actor: Actor, household: HouseholdId, person: PersonId) -> Receipt:
@@ -173,8 +192,7 @@ class Forgetter:
     ) -> None:
         """Write the withdrawals: from the commit on, every reader refuses."""
         kind_of(tx, household, person)
-        locale = "en"
-        how = ConsentDecision("denied", policy.version(), locale, "api")
+        how = _without_screen()
         given_by = "self" if actor.person == person else "guardian" if actor.role == "person" else actor.role
         for purpose in purposes:
             enter(self._store, tx, household, person, purpose, "withdrawn", how, given_by)
@@ -223,4 +241,6 @@ class Forgetter:
         return [child for child in children if guardians_of(tx, household, child) == [guardian]]
 
 
-
+def _without_screen() -> ConsentDecision:
+    """How a word is recorded that nobody had to be shown anything for."""
+    return ConsentDecision("denied", policy.version(), "en", "api")

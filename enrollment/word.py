@@ -24,7 +24,10 @@ def enter(
     """
     now, record = store.now(), ids.new_id()
     wording = policy.wording(purpose, decision.language).digest
-    details = {"language": decision.language, "method": decision.method, "given_by": given_by}
+    verified = decision.verification if given_by == "guardian" and change == "granted" else None
+    details = {
+        "language": decision.language, "method": decision.method, "given_by": given_by, "verification": verified,
+    }
     retention = decision.retention or (policy.default_retention(purpose) if change == "granted" else None)
     place = Place(household, person, "consent_record", record)
     try:
@@ -46,7 +49,7 @@ def enter(
         ))
     return ConsentRecord(
         record, purpose, change, now, decision.policy_version, wording, decision.language, decision.method, given_by,
-        decision.expires_at, retention,
+        verified, decision.expires_at, retention,
     )
 
 

@@ -8,7 +8,7 @@ VoiceIdError 500 internal
 ├── At odds with what is on record
 │   ├── StalePolicy · ConsentMissing · EnrollmentClosed · NotEnoughTakes · NotEnrolled · TooSoonToAsk
 │   └── VoiceAlreadyEnrolled · CodeSpent · GuardianNeeded · NotForChildren
-├── Not now: Busy · StoreUnavailable · KeysUnavailable
+├── Not now: Busy · StoreUnavailable · KeysUnavailable · ServiceUnreachable
 └── The installation: InvalidSettings · MissingExtra · UnpinnedModel · ModelUnavailable · ModelDamaged · ModelMismatch
     └── Uncalibrated · KeysMisplaced
 """
@@ -203,6 +203,12 @@ class KeysUnavailable(VoiceIdError):
     """The key store is missing, unreadable, or belongs to another installation."""
 
     code, status, title = "keys-unavailable", 503, "The key store cannot be used right now"
+
+
+class ServiceUnreachable(VoiceIdError):
+    """The client found nobody at the service's address, or lost the connection. The service itself never says this."""
+
+    code, status, title = "service-unreachable", 503, "The service does not answer"
 
 
 class InvalidSettings(VoiceIdError):

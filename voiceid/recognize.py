@@ -13,6 +13,15 @@ from voiceid.respond import Responder
 from voiceid.types import Decision, HouseholdId, PersonId, Profile, Purpose, Reason, Speech, Unusable, Verdict
 from voiceid.views import Answer, PersonView, Verification
 
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """Somebody named before they have finished speaking."""
+
+    person: PersonId
+    view: PersonView
+    confidence: float
+
+
 _TELLS_NOTHING = frozenset({"device", "skill"})
 _ABOUT_RECORDS = frozenset({"nobody_enrolled", "consent_withheld"})
 
@@ -34,12 +43,18 @@ class Recognizer:
     """What a person must have granted to be found."""
 
     def recognize(
-        self, request: Request, household: HouseholdId, actor: Actor, *, explain: bool = False
+        self, request: Request, household: HouseholdId, actor: Actor, *, explain: bool = False,
+        named: PersonId | None = None,
     ) -> Answer:
-        """Answer one utterance. Consent is read after encoding, and again before a profile is used."""
+        """Answer one utterance. Consent is read after encoding, and again before a profile is used.
+
+        `named` is whom this sound was already taken for while it came in: the answer is theirs or nobody's.
+        """
         began = time.perf_counter()
         heard = self.check(request.pcm)
         decision = self._unusable(heard) if isinstance(heard, Unusable) else self._decide(heard, household)
+        if named is not None and decision.person not in {None, named}:
+            decision = replace(decision, verdict=Verdict.UNSURE, reason="ambiguous", person=None, storable=False)
         profile = self._profile(household, decision)
         if profile is None and decision.person is not None:
             decision = replace(decision, verdict=Verdict.UNSURE, reason="unknown_voice", person=None, storable=False)
@@ -61,6 +76,23 @@ class Recognizer:
         if actor.role in _TELLS_NOTHING:
             return replace(answer, reason="unknown_voice") if answer.reason in _ABOUT_RECORDS else answer
         return _explained(answer, decision, began) if explain else answer
+
+    def guess(self, speech: Speech, household: HouseholdId, actor: Actor) -> Guess | None:
+        """Name the speaker of speech that is still going on; None unless it is as certain as storing would need."""
+        decision = self._decide(speech, household)
+        if decision.person is None or not decision.storable:
+            return None
+        view = self.view(decision.person, household, actor)
+        return Guess(decision.person, view, round(decision.confidence, 4)) if view else None
+
+    def view(self, person: PersonId, household: HouseholdId, actor: Actor) -> PersonView | None:
+        """This person as the caller may know them, if they still agree to be named; consent is read now."""
+        if person not in permit(self.consents.gate(household), self.purposes).people:
+            return None
+        try:
+            return self._view(self.profiles.profile(household, person), household, actor)
+        except VoiceIdError:
+            return None  # gone or unreadable in the meantime: anonymous
 
     def verify(self, request: Request, household: HouseholdId, person: PersonId) -> Verification:
         """Whether this one person is speaking: the same bars, and nobody else is named. A voice is not a password.

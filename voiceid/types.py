@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Literal, NewType, Self
 
@@ -165,6 +165,8 @@ class Profile:
     """A small JSON object; what a skill does with it is the skill's business."""
     verify_by_device: bool = False
     """Whether devices may ask if this person is speaking. Off until the person says yes."""
+    of_age_on: date | None = None
+    """A child's day of coming of age, if a guardian set it: every consent then lapses, and the person decides anew."""
 
 
 Change = Literal["granted", "denied", "withdrawn", "expired"]

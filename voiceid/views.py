@@ -60,6 +60,70 @@ class Answer:
     timing_ms: dict[str, float] | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """A live connection is open and listens."""
+
+    type: Literal["listening"] = "listening"
+    rate_hz: int
+    chunk_ms: tuple[int, int]
+    """Shortest and longest chunk."""
+    hang_s: float
+    """Pause after which an utterance counts as ended, seconds."""
+    longest_s: float
+    """An utterance that goes on for longer is ended here, seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechStarted:
+    """Somebody began to speak. Times count from the first sample of the connection."""
+
+    type: Literal["speech_started"] = "speech_started"
+    utterance: int
+    """1 for the first of the connection."""
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hypothesis:
+    """Who it is as far as can be told while they speak. Once it names a person it never names another."""
+
+    type: Literal["hypothesis"] = "hypothesis"
+    utterance: int
+    mode: Literal["personalized", "anonymous"]
+    person: PersonView | None
+    confidence: float
+    """Calibrated, as in `Answer`; 0 while nobody is named."""
+    speech_s: float
+    """Net speech so far, seconds."""
+    retracted: bool = False
+    """The person named before has withdrawn their consent meanwhile."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechEnded:
+    """The utterance is over: a pause, the end of the sound, the longest time, or a change of speaker."""
+
+    type: Literal["speech_ended"] = "speech_ended"
+    utterance: int
+    at_s: float
+    cause: Literal["pause", "end", "too_long", "other_speaker"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """The final word on one utterance: what `recognize` answers to the sound from `start_s` to `end_s`."""
+
+    type: Literal["decision"] = "decision"
+    utterance: int
+    answer: Answer
+    """On the wire its members stand beside `type`."""
+    retracted: bool
+    """A hypothesis named somebody whom the decision does not name."""
+    start_s: float
+    end_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class Verification:
     """Whether the speaker is who they are said to be. A voice is not a password."""
@@ -85,6 +149,8 @@ class ConsentRecord:
     """`screen`, `spoken` (an unverified declaration) or `api`."""
     given_by: str
     """`self`, `guardian`, `clock`."""
+    verification: str | None = None
+    """How a child's guardian was verified: `session` or `signed_form`; docs/consent.md says what each is worth."""
     expires_at: datetime | None = None
     retention: str | None = None
     receipt: str | None = None
@@ -98,6 +164,8 @@ class PurposeState:
     purpose: str
     granted: bool
     history: list[ConsentRecord]
+    ask_again_at: datetime | None = None
+    """Before this, no screen may ask again; the person may always change their mind. None: it may be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +178,7 @@ class ConsentDecision:
     method: Literal["screen", "spoken", "api"]
     retention: str | None = None
     expires_at: datetime | None = None
+    verification: Literal["session", "signed_form"] = "session"
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +268,8 @@ class Scope:
     since: datetime | None = None
     until: datetime | None = None
     """Only what came to be before this; a purge never reaches what is agreed to after it."""
+    due_at: datetime | None = None
+    """When time alone would have erased it: a clock that was down is late, and the receipt says how late."""
     withdrawn: tuple[tuple[PersonId, Purpose], ...] = ()
     """Consents that were taken back with it; a restored backup takes them back again."""
 
@@ -223,6 +294,8 @@ class Receipt:
     person: PersonId | None
     requested_at: datetime
     completed_at: datetime | None
+    due_at: datetime | None = None
+    """When it had run out, if time erased it; what lies between that and `completed_at` is lateness."""
     stores: list[StoreCount] = field(default_factory=list)
     keys_destroyed: list[str] = field(default_factory=list)
     ledger_head: str | None = None

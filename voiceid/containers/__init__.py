@@ -3,11 +3,12 @@
 import re
 
 from voiceid.containers import coded, plain
-from voiceid.containers.outline import RATES_HZ, Outline, Plain
+from voiceid.containers.coded import flac_of_open_length
+from voiceid.containers.outline import MOST_CODED_HZ, RATES_HZ, Outline, Plain
 from voiceid.containers.plain import declared_pcm
 from voiceid.errors import LyingHeader, NotAudio, TruncatedAudio, UnsupportedAudio, VideoNotAudio, VoiceIdError
 
-__all__ = ["Outline", "Plain", "declared_pcm", "outline"]
+__all__ = ["Outline", "Plain", "declared_pcm", "flac_of_open_length", "outline"]
 
 _VIDEO = (
     b"\x1a\x45\xdf\xa3",  # Matroska, WebM
@@ -39,8 +40,9 @@ def outline(body: bytes) -> Outline:
             raise _foreign(body, start)
     if not found.rate_hz or not found.channels:
         raise LyingHeader(f"the {found.form} header gives no sample rate or no channels")
-    if found.rate_hz not in RATES_HZ:
-        raise UnsupportedAudio(f"{found.rate_hz} samples per second")
+    most = RATES_HZ[-1] if found.plain else MOST_CODED_HZ // found.channels
+    if found.rate_hz not in RATES_HZ or found.rate_hz > most:
+        raise UnsupportedAudio(f"{found.rate_hz} samples per second in {found.channels} channels")
     return found
 
 

@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 from voiceid.containers.outline import TAIL, Outline
 from voiceid.errors import EmptyAudio, LyingHeader, NotAudio, TruncatedAudio, UnsupportedAudio, VideoNotAudio
@@ -28,6 +29,8 @@ _MPEG = {
 }
 """The versions of layer III by the two bits that tell them: 1, 2 and 2.5."""
 _MP3_SYNC = 0x7FF
+_MP3_TELLING = 0xFFFE_FEC0
+"""The bits of a frame's head that size and sound depend on."""
 _MONO = 3
 
 
@@ -42,6 +45,11 @@ def flac(body: bytes, start: int) -> Outline:
         raise LyingHeader("the FLAC file does not begin with its description")
     packed = int.from_bytes(body[start + 18 : start + 26])  # 20 bits rate, 3 channels, 5 width, 36 length
     return Outline("FLAC", packed >> 44, (packed >> 41 & 7) + 1, packed & (1 << 36) - 1 or None, start=start)
+
+
+def flac_of_open_length(body: bytes, start: int) -> bytes:
+    """The same file without its stated length, so that a decoder reads what is there and not what is said."""
+    return b"".join((body[start : start + 21], bytes([body[start + 21] & 0xF0]), bytes(4), body[start + 26 :]))
 
 
 def ogg(body: bytes, start: int) -> Outline:
@@ -112,7 +120,11 @@ class Mp3Frame:
 
 def mp3_frame(body: bytes, at: int) -> Mp3Frame | None:
     """The MPEG layer III frame that begins here, if one does."""
-    head = int.from_bytes(body[at : at + 4])
+    return _mp3_head(int.from_bytes(body[at : at + 4]) & _MP3_TELLING)
+
+
+@lru_cache(maxsize=256)
+def _mp3_head(head: int) -> Mp3Frame | None:
     sync, version, layer = head >> 21, _MPEG.get(head >> 19 & 3), head >> 17 & 3
     kbits, rate, padding = head >> 12 & 15, head >> 10 & 3, head >> 9 & 1
     if sync != _MP3_SYNC or version is None or layer != 1 or kbits in (0, 15) or rate >= len(version.rates_hz):

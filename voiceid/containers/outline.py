@@ -29,5 +29,7 @@ class Outline:
 
 RATES_HZ = range(1_000, 768_001)
 """Sample rates that are read; no recorder works outside them."""
+MOST_CODED_HZ = 8 * 192_000
+"""Samples per second, over all channels, that are decoded: a bomb of FLAC can hold any number in a few bytes."""
 TAIL = 4_096
 """Bytes of tags or padding that may follow the sound."""

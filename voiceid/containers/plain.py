@@ -7,6 +7,7 @@ from voiceid.containers.outline import RATES_HZ, TAIL, Outline, Plain
 from voiceid.errors import EmptyAudio, LyingHeader, TruncatedAudio, UnsupportedAudio
 
 _CHUNK = struct.Struct("<4sI")
+_MOST_CHUNKS = 256
 _WAV_FORM = struct.Struct("<HHIIHH")
 _EXTENSIBLE = 0xFFFE
 """The codec's number is further down in the chunk."""
@@ -76,7 +77,9 @@ def wav(body: bytes, riff: int) -> Outline:
 def _wav_chunks(body: bytes, at: int) -> tuple[bytes, int, int]:
     """The chunk that describes the samples, where the samples begin, and their declared size in bytes."""
     form = b""
-    while at + _CHUNK.size <= len(body):
+    for _ in range(_MOST_CHUNKS):
+        if at + _CHUNK.size > len(body):
+            raise TruncatedAudio("the WAV file ends before its sound begins")
         kind, size = _CHUNK.unpack_from(body, at)
         at += _CHUNK.size
         if kind == b"data":
@@ -84,7 +87,7 @@ def _wav_chunks(body: bytes, at: int) -> tuple[bytes, int, int]:
         if kind == b"fmt ":
             form = body[at : at + min(size, 40)]
         at += size + size % 2
-    raise TruncatedAudio("the WAV file ends before its sound begins")
+    raise LyingHeader("the WAV file is all headers")
 
 
 def _wav_length(body: bytes, riff: int, start: int, declared: int) -> int:
@@ -109,7 +112,9 @@ def _wav_length(body: bytes, riff: int, start: int, declared: int) -> int:
 
 def _tail_is_fine(body: bytes, at: int) -> bool:
     """Whether what follows the sound is further chunks, or too little to matter."""
-    while at + _CHUNK.size <= len(body):
+    for _ in range(_MOST_CHUNKS):
+        if at + _CHUNK.size > len(body):
+            break
         kind, size = _CHUNK.unpack_from(body, at)
         if not re.fullmatch(rb"[ -~]{4}", kind) or kind in (b"RIFF", b"data"):
             break

@@ -76,9 +76,10 @@ def open_store(settings: Settings, now: Clock = utc_now) -> Store:
 
 
 def build(
-    settings: Settings, *, now: Clock = utc_now, encoder: Encoder | None = None, check: SpeechCheckPort | None = None
+    settings: Settings, *, now: Clock = utc_now, encoder: Encoder | None = None, check: SpeechCheckPort | None = None,
+    bars: Bars | None = None,
 ) -> Services:
-    """Wire one installation. Clock, encoder and speech check can be replaced at their ports."""
+    """Wire one installation. Clock, encoder with its bars, and speech check can be replaced at their ports."""
     store = open_store(settings, now)
     encoder = encoder or open_encoder(settings.encoder, settings.models_dir)
     check = check or SpeechCheck.shipped()
@@ -89,7 +90,7 @@ def build(
     purge.replay()  # a restored backup must not bring anybody back; what cannot be replayed stops the start
     purge.resume()
     forgetting = Forgetter(store, purge, signer, settings.consent_rule)
-    bars = Bars.shipped(encoder.model_id, settings.policy)
+    bars = bars or Bars.shipped(encoder.model_id, settings.policy)
     takes = Takes(store, purge, encoder, check, bars, settings.consent_rule, settings.enrollment_minutes)
     tokens = Tokens(store, session_days=settings.session_days, invitation_hours=settings.invitation_hours)
     homes, members, responses = Households(store), People(store), OwnResponses(store)
@@ -112,12 +113,13 @@ def build(
         people=members,
         tokens=tokens,
         invitations=tokens,
-        consents=Grants(store, forgetting),
+        consents=Grants(store, forgetting, ask_again_days=settings.ask_again_days),
         enrollments=Enroller(store, purge, encoder, takes, voiceprints, bars),
         forgetting=forgetting,
         exports=Exporter(store, purge, settings.jurisdiction),
         retention=Retainer(
-            store, purge, takes, idle_days=settings.idle_voiceprint_days, voiceprint_days=settings.voiceprint_days
+            store, purge, takes, forgetting,
+            idle_days=settings.idle_voiceprint_days, voiceprint_days=settings.voiceprint_days,
         ),
         recognizer=recognizer,
         voiceprints=voiceprints,

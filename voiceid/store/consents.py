@@ -105,6 +105,7 @@ class ConsentBook:
             language=details.get("language", ""),
             method=details.get("method", ""),
             given_by=details.get("given_by", "clock"),
+            verification=details.get("verification"),
             expires_at=row.expires_at,
             retention=row.retention,
             receipt=details.get("receipt"),

@@ -202,8 +202,14 @@ class FileKeyStore:
         return found
 
     def signing_key(self) -> Ed25519PrivateKey:
-        """The key that signs receipts."""
-        wrapped = (self._dir / "signing.key").read_bytes()
+        """The key that signs receipts.
+
+        Raises: KeysUnavailable.
+        """
+        try:
+            wrapped = (self._dir / "signing.key").read_bytes()
+        except OSError as error:
+            raise KeysUnavailable(f"cannot read the signing key: {error.strerror}") from error
         return Ed25519PrivateKey.from_private_bytes(self._unwrap(wrapped, _SIGNING))
 
     def rotate(self) -> int:

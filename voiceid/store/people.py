@@ -1,5 +1,6 @@
 """Households and their people: names and preferences, each sealed under its own key."""
 
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, and_, exists, select, update
@@ -107,6 +108,7 @@ class People:
         return Profile(
             person, content["display_name"], row.kind, content["locale"], content["preferences"],
             verify_by_device=bool(row.verify_by_device),
+            of_age_on=date.fromisoformat(day) if (day := content.get("of_age_on")) else None,
         )  # fmt: skip
 
     def change(
@@ -206,3 +208,16 @@ def _home(household: str) -> Place:
 
 def _place(household: str, person: str) -> Place:
     return Place(household, person, "person", person)
+
+
+def children(tx: Connection) -> list[tuple[HouseholdId, PersonId]]:
+    """Every child, in every household; for the clock."""
+    rows = tx.execute(select(_P.c.household_id, _P.c.person_id).where(_P.c.kind == "child"))
+    return [(HouseholdId(household), PersonId(person)) for household, person in rows]
+
+
+def come_of_age(tx: Connection, household: HouseholdId, person: PersonId) -> None:
+    """A child is an adult from now on, and nobody decides for them any more."""
+    here = and_(_P.c.household_id == household, _P.c.person_id == person)
+    tx.execute(update(_P).where(here).values(kind="adult"))
+    tx.execute(_G.delete().where(_G.c.household_id == household, _G.c.person_id == person))

@@ -41,6 +41,8 @@ class Decided(Input):
     retention: str | None = Field(None, max_length=20)
     """`until_deleted`, `18_months`, `3_months`, `days:N` or `none`."""
     expires_at: AwareDatetime | None = None
+    verification: Literal["session", "signed_form"] = "session"
+    """How a child's guardian was verified: by their own session, or by a signed form that the household keeps."""
 
 
 @router.get("")
@@ -56,7 +58,7 @@ def decide(
     """Record a yes or a no to one purpose. A no to what was granted erases what it allowed."""
     moment: datetime | None = body.expires_at
     decision = ConsentDecision(
-        body.decision, body.policy_version, body.language, body.method, body.retention, moment
+        body.decision, body.policy_version, body.language, body.method, body.retention, moment, body.verification
     )
     return services.consents.put(actor, household, person, purpose, decision)
 

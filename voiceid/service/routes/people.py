@@ -1,6 +1,7 @@
 """People, their guardians, invitations and sessions."""
 
 import json
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Response
@@ -44,6 +45,8 @@ class PersonChange(Input):
     """A JSON object of at most 4 KiB."""
     verify_by_device: bool | None = None
     """Whether devices may ask if this person is speaking."""
+    of_age_on: date | None = None
+    """A child's day of coming of age, for a guardian to set: every consent then lapses, and the person decides."""
 
     @field_validator("preferences")
     @classmethod
@@ -59,6 +62,7 @@ class PersonDetail(BaseModel):
     entry: PersonEntry
     preferences: dict[str, Any] | None = None
     verify_by_device: bool | None = None
+    of_age_on: date | None = None
     voiceprint: VoiceprintView | None = None
 
 
@@ -100,6 +104,7 @@ def get_person(household: House, person: Person, services: Wired, actor: MaySee)
     profile = services.people.profile(household, person)
     return PersonDetail(
         entry=entry, preferences=profile.preferences, verify_by_device=profile.verify_by_device,
+        of_age_on=profile.of_age_on,
         voiceprint=services.voiceprints.view(household, person),
     )
 
@@ -109,7 +114,9 @@ def change_person(
     household: House, person: Person, body: PersonChange, services: Wired, actor: MayRename
 ) -> PersonEntry:
     """Change a person's name, locale or preferences."""
-    changes = body.model_dump(exclude_none=True)
+    changes = body.model_dump(exclude_none=True, mode="json")
+    if "of_age_on" in changes and actor.person not in services.people.guardians(household, person):
+        raise NotAllowed("a child's guardian sets this")
     if actor.role == "owner" and changes.keys() - {"display_name"}:
         raise NotAllowed("an owner may change the display name alone")
     services.people.change(actor, household, person, changes)
