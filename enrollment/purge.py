@@ -72,6 +72,7 @@ class Shelf:
 SHELVES: Mapping[str, Shelf] = {
     "takes": Shelf(tables.take, "take_id"),
     "enrollments": Shelf(tables.enrollment, "enrollment_id"),
+    "reviews": Shelf(tables.review, "recording_id"),
     "recordings": Shelf(tables.recording, "recording_id"),
     "voiceprints": Shelf(tables.voiceprint, "voiceprint_id"),
     "transcripts": Shelf(tables.transcript, "interaction_id"),

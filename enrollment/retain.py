@@ -146,7 +146,7 @@ class Retainer:
         done: list[Receipt] = []
         for (household, person), records in due.items():
             scope = Scope(
-                household, person, frozenset({store}), why, frozenset(record for record, _ in records),
+                household, person, _with_reviews(store), why, frozenset(record for record, _ in records),
                 due_at=min(at for _, at in records),
             )
             done += self._attempt(partial(self._erase, scope))
@@ -156,6 +156,11 @@ class Retainer:
         with self._store.database.writer(scope.household) as tx:
             purge = self._purge.begin(tx, SYSTEM, scope)
         return self._purge.run(scope.household, purge)
+
+
+def _with_reviews(store: str) -> frozenset[str]:
+    """A review's grant goes with its recording."""
+    return frozenset({store, "reviews"} if store == "recordings" else {store})
 
 
 def _by_person(rows: Iterable[Any]) -> Due:

@@ -15,12 +15,12 @@ from voiceid.ports import SYSTEM, Actor
 from voiceid.store import consents, ids, tables
 from voiceid.store.people import guardians_of, kind_of
 from voiceid.store.store import Store
-from voiceid.types import SAVE_RECORDINGS, TRANSCRIPTS, VOICE_ID, HouseholdId, PersonId, Purpose
+from voiceid.types import HUMAN_REVIEW, SAVE_RECORDINGS, TRANSCRIPTS, VOICE_ID, HouseholdId, PersonId, Purpose
 from voiceid.views import ConsentDecision, Receipt, Scope
 
 Words = tuple[tuple[PersonId, Purpose], ...]
 _UNFINISHED = frozenset({"takes", "enrollments"})
-_TRACE = frozenset({"interactions", "transcripts", "recordings"})
+_TRACE = frozenset({"interactions", "transcripts", "reviews", "recordings"})
 _LEARNED = _UNFINISHED | _TRACE | {"voiceprints", "pseudonyms"}
 
 
@@ -96,7 +96,8 @@ class Forgetter:
             )
             if tx.execute(there).first() is None:
                 raise NotFound("no such recording")
-            purge = self._begin(tx, actor, household, person, {"recordings"}, "recording deleted", {recording})
+            stores = {"reviews", "recordings"}
+            purge = self._begin(tx, actor, household, person, stores, "recording deleted", {recording})
         return self._purge.run(household, purge)
 
     def delete_interactions(
@@ -212,6 +213,8 @@ class Forgetter:
             reach |= {"transcripts"}
         if reach & {"recordings", "transcripts"} and not left & {SAVE_RECORDINGS, TRANSCRIPTS}:
             reach |= {"interactions"}
+        if HUMAN_REVIEW in purposes or "recordings" in reach:
+            reach |= {"reviews"}
         if any(purpose.startswith("share:") for purpose in purposes):
             reach |= {"pseudonyms"}
         return frozenset(reach)

@@ -180,7 +180,7 @@ class Takes:
         """Mark an unfinished enrollment, its takes and their recordings for erasure; the purge's id."""
         takes = select(_T.c.take_id).where(_T.c.household_id == household, _T.c.enrollment_id == enrollment)
         records = frozenset([enrollment, *tx.execute(takes).scalars()])
-        stores = frozenset({"takes", "enrollments", "recordings"})
+        stores = frozenset({"takes", "enrollments", "reviews", "recordings"})
         return self._purge.begin(tx, actor, Scope(household, person, stores, why, records))
 
     def _keep(

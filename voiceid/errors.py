@@ -8,7 +8,7 @@ VoiceIdError 500 internal
 ├── At odds with what is on record
 │   ├── StalePolicy · ConsentMissing · EnrollmentClosed · NotEnoughTakes · NotEnrolled · TooSoonToAsk
 │   └── VoiceAlreadyEnrolled · CodeSpent · GuardianNeeded · NotForChildren
-├── Not now: Busy · StoreUnavailable · KeysUnavailable · ServiceUnreachable
+├── Not now: Busy · Idle · StoreUnavailable · KeysUnavailable · ServiceUnreachable
 └── The installation: InvalidSettings · MissingExtra · UnpinnedModel · ModelUnavailable · ModelDamaged · ModelMismatch
     └── Uncalibrated · KeysMisplaced
 """
@@ -191,6 +191,12 @@ class Busy(VoiceIdError):
     """All encoders are taken; retry after the stated seconds."""
 
     code, status, title = "busy", 503, "Too many requests at once: try again shortly"
+
+
+class Idle(VoiceIdError):
+    """A live connection on which nothing came for too long."""
+
+    code, status, title = "idle", 408, "Nothing was sent for too long"
 
 
 class StoreUnavailable(VoiceIdError):

@@ -1,7 +1,8 @@
 """A stream of chunks -> decisions over time: who is speaking, while they speak, and finally.
 
-An utterance begins with speech and ends after a pause of `HANG_S`. Its final decision is `recognize` on its own sound, so
-live and recorded answers cannot differ. Hypotheses rise earlier, only when certain, and never change to another name.
+An utterance begins with speech and ends after a pause of `HANG_S`. Its final decision is `recognize` on its own sound,
+so live and recorded answers cannot differ. Hypotheses rise earlier, only when certain, and never change to another
+name.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from voiceid.decode import decode
 from voiceid.errors import AudioTooLong, InvalidRequest
 from voiceid.ports import Actor, Request
 from voiceid.recognize import Guess, Recognizer
-from voiceid.speech import ENTER, FRAME, LEAST_SPEECH_S, LEAVE, SHORTEST, VoiceActivity, judge
+from voiceid.speech import ENTER, FRAME, LEAVE, SHORTEST, VoiceActivity, judge
 from voiceid.types import SAMPLE_RATE_HZ, HouseholdId, Pcm, PersonId, Speech
 from voiceid.views import Decided, Hypothesis, Listening, SpeechEnded, SpeechStarted
 
@@ -28,6 +29,7 @@ LEAD_S = 1.0
 WINDOW_S = 1.5
 """Newest speech that is compared alone, to notice that somebody else goes on speaking without a pause."""
 LONGEST_CONNECTION_S = 3600
+_FIRST_LOOK_S = 1.0
 _STEP_S, _STEP_SHARE = 0.5, 0.3
 """Speech is looked at again when it has grown by so much: looks get rarer, so that all of them together cost a few
 times what one look at the whole does."""
@@ -149,14 +151,15 @@ class Listener:
         said = utterance.guess
         utterance.named = utterance.named or (said.person if said else None)
         yield Hypothesis(
-            utterance=utterance.number, mode="personalized" if said else "anonymous", person=said.view if said else None,
-            confidence=said.confidence if said else 0.0, speech_s=round(speech_s, 2), retracted=retracted,
+            utterance=utterance.number, mode="personalized" if said else "anonymous",
+            person=said.view if said else None, confidence=said.confidence if said else 0.0,
+            speech_s=round(speech_s, 2), retracted=retracted,
         )
 
     def _turn(self, guess: Guess, speech: Speech) -> int:
         """How many frames ago another member took over, if the newest speech alone is certainly theirs; else 0."""
         samples = int(WINDOW_S * SAMPLE_RATE_HZ)
-        if speech.quality.speech_s < LEAST_SPEECH_S + WINDOW_S:
+        if speech.quality.speech_s < _FIRST_LOOK_S + WINDOW_S:
             return 0
         newest = Speech(speech.samples[-samples:], replace(speech.quality, speech_s=WINDOW_S))
         other = self._recognizer.guess(newest, self._household, self._actor)
@@ -186,7 +189,8 @@ class Listener:
         self._sound.speech = 0
         retracted = named is not None and answer.mode == "anonymous"
         yield Decided(
-            utterance=utterance.number, answer=answer, retracted=retracted, start_s=_seconds(start), end_s=_seconds(stop)
+            utterance=utterance.number, answer=answer, retracted=retracted,
+            start_s=_seconds(start), end_s=_seconds(stop),
         )
 
     def _pcm(self, sound: bytes) -> Pcm:
@@ -203,7 +207,7 @@ class _Utterance:
     """Whom a hypothesis has named."""
     withdrawn: bool = False
     """They took their consent back meanwhile: nobody is named any more."""
-    next_look_s: float = LEAST_SPEECH_S
+    next_look_s: float = _FIRST_LOOK_S
 
     def schedule(self, speech_s: float) -> None:
         """Fix how much speech there must be before the next look."""

@@ -31,6 +31,7 @@ from voiceid.views import (
     Receipt,
     ResponseTemplate,
     ResponseText,
+    ReviewGrant,
     Session,
     TakeResult,
     VoiceprintView,
@@ -39,7 +40,7 @@ from voiceid.views import (
 Clock = Callable[[], datetime]
 """Now, in UTC."""
 
-Role = Literal["admin", "owner", "person", "device", "skill", "system"]
+Role = Literal["admin", "owner", "person", "device", "skill", "reviewer", "system"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class Actor:
     """Whose session it is; only for the role `person`."""
     skill: str | None = None
     """Which skill it is; only for the role `skill`."""
+    recording: str | None = None
+    """The one recording that a reviewer may hear."""
 
 
 SYSTEM = Actor("system", "clock")
@@ -185,7 +188,9 @@ class Consents(Protocol):
 class Invitations(Protocol):
     """Brings a person in without ever minting a token for somebody else."""
 
-    def invite(self, actor: Actor, household: HouseholdId, person: PersonId, /) -> Invited: ...
+    def invite(self, actor: Actor, household: HouseholdId, person: PersonId | None, /) -> Invited:
+        """Make a one-time code for a person; for None, who started the service becomes the owner with it."""
+        ...
 
     def redeem(self, code: str, /) -> Session: ...
 
@@ -202,6 +207,14 @@ class Enrollments(Protocol):
     def complete(self, actor: Actor, household: HouseholdId, person: PersonId, enrollment: str) -> VoiceprintView: ...
 
     def abandon(self, actor: Actor, household: HouseholdId, person: PersonId, enrollment: str) -> None: ...
+
+
+class Reviews(Protocol):
+    """Lets one named reviewer hear one recording; there is no other way for anyone but the person to hear anything."""
+
+    def grant(
+        self, actor: Actor, household: HouseholdId, person: PersonId, recording: str, reviewer: str, reason: str
+    ) -> ReviewGrant: ...
 
 
 class Exports(Protocol):

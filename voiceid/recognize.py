@@ -13,6 +13,7 @@ from voiceid.respond import Responder
 from voiceid.types import Decision, HouseholdId, PersonId, Profile, Purpose, Reason, Speech, Unusable, Verdict
 from voiceid.views import Answer, PersonView, Verification
 
+
 @dataclass(frozen=True, slots=True)
 class Guess:
     """Somebody named before they have finished speaking."""

@@ -17,7 +17,7 @@ from voiceid.types import SAMPLE_RATE_HZ, Pcm, Quality, Samples, Speech, Unusabl
 LEAST_SPEECH_S = 0.8
 """Net speech. Members missed: 60 % at 0.3 s, 35 % at 0.5 s, 19 % at 0.75 s, 10 % at 1 s, 2 % at 1.25 s."""
 LEAST_SNR_DB = 3.0
-"""Noise in the pauses half as strong as voice and noise together, so as strong as the voice. Members missed below: 33 %."""
+"""Pauses half as strong as the speech over them: noise as strong as the voice. Members missed below: 33 %."""
 LEAST_LEVEL_DBFS = -60.0
 """Members missed: none at -60, 41 % at -70, where most of the speech is not found at all."""
 MOST_CLIPPING = 0.1
@@ -25,31 +25,21 @@ MOST_CLIPPING = 0.1
 SILENT_DBFS = -50.0
 """A clip without speech is noise above this, silence below."""
 
-_FRAME = 512
+FRAME = 512
 """Samples that Silero judges at once: 32 ms."""
 _CONTEXT = 64
 """Samples of the frame before, which it wants to see again."""
 _BLOCK = 512
 """Frames per call, 16 s: bounds what a long clip needs."""
-_ENTER, _LEAVE = 0.5, 0.35
+ENTER, LEAVE = 0.5, 0.35
 """Probability at which speech begins, and below which it ends: Silero's own advice."""
-_GAP = 4
-"""Frames below `_LEAVE` that make a pause; the closure of a consonant is shorter."""
-_SHORTEST = 4
+SHORTEST = 4
 """Frames of a stretch; below that it is a click."""
 _MARGIN = SAMPLE_RATE_HZ * 3 // 10
 """Kept before and after each stretch. EER over pairs of clips: 1.44 % with none, 1.21 % with 0.1 s, 0.96 % with 0.3 s,
 1.10 % uncut (so_), where soft beginnings and ends of words are kept."""
 _STEP = SAMPLE_RATE_HZ // 100
 """Level is measured every 10 ms."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """Somebody speaks from sample `start` up to, not including, sample `stop`."""
-
-    start: int
-    stop: int
 
 
 class VoiceActivity:
@@ -61,15 +51,23 @@ class VoiceActivity:
     def __init__(self, network: Network) -> None:
         self._network = network
 
+    @classmethod
+    def shipped(cls) -> "VoiceActivity":
+        """With the network that comes with the package.
+
+        Raises: ModelDamaged, when it is not the published one.
+        """
+        return cls(Network.shipped("silero_vad"))
+
     def __call__(self, samples: Samples, /) -> NDArray[np.float32]:
         """Probability of speech, 0..1, for each frame of 512 samples.
 
         Shapes: (n,) -> (ceil(n / 512),); what is missing of the last frame counts as silence.
         """
-        count = -(-len(samples) // _FRAME)
-        padded = np.zeros(_CONTEXT + max(1, count) * _FRAME, dtype=np.float32)
+        count = -(-len(samples) // FRAME)
+        padded = np.zeros(_CONTEXT + max(1, count) * FRAME, dtype=np.float32)
         padded[_CONTEXT : _CONTEXT + len(samples)] = samples
-        frames = sliding_window_view(padded, _CONTEXT + _FRAME)[::_FRAME]
+        frames = sliding_window_view(padded, _CONTEXT + FRAME)[::FRAME]
         hidden = cell = np.zeros((1, 1, 128), dtype=np.float32)
         found = [np.zeros(0, dtype=np.float32)]
         for at in range(0, count, _BLOCK):
@@ -77,6 +75,43 @@ class VoiceActivity:
             probabilities, hidden, cell = self._network.run({"input": block, "h": hidden, "c": cell})
             found.append(probabilities)
         return np.concatenate(found)
+
+    def begin(self) -> "RunningActivity":
+        """The same, for sound that is still coming in."""
+        return RunningActivity(self._network)
+
+
+class RunningActivity:
+    """Silero VAD over one stream: frame by frame what `VoiceActivity` finds in the whole. For one thread at a time."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._hidden = self._cell = np.zeros((1, 1, 128), dtype=np.float32)
+        self._seen = np.zeros(_CONTEXT, dtype=np.float32)
+        """The context, and behind it what is too short for a frame."""
+
+    def __call__(self, samples: Samples, /) -> NDArray[np.float32]:
+        """Probability of speech for every frame that is complete now.
+
+        Shapes: (n,) -> (frames completed,); the rest waits for the next call.
+        """
+        heard = np.concatenate([self._seen, samples])
+        count = (len(heard) - _CONTEXT) // FRAME
+        self._seen = heard[count * FRAME :]
+        if count == 0:
+            return np.zeros(0, dtype=np.float32)
+        frames = sliding_window_view(heard, _CONTEXT + FRAME)[::FRAME][:count]
+        inputs = {"input": np.ascontiguousarray(frames), "h": self._hidden, "c": self._cell}
+        probabilities, self._hidden, self._cell = self._network.run(inputs)
+        return probabilities
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Somebody speaks from sample `start` up to, not including, sample `stop`."""
+
+    start: int
+    stop: int
 
 
 class SpeechCheck:
@@ -87,31 +122,35 @@ class SpeechCheck:
 
     @classmethod
     def shipped(cls) -> "SpeechCheck":
-        """With the network that comes with the package.
+        """With the shipped voice activity.
 
-        Raises: ModelDamaged, when it is not the published one.
+        Raises: ModelDamaged, when its network is not the published one.
         """
-        return cls(VoiceActivity(Network.shipped("silero_vad")))
+        return cls(VoiceActivity.shipped())
 
     def __call__(self, pcm: Pcm, /) -> Speech | Unusable:
         """Find the speech, measure it, judge whether it can be judged."""
-        stretches = find_stretches(self._voice_activity(pcm.samples), len(pcm.samples))
-        quality = measure(pcm, stretches)
-        fault = _without_speech(pcm, quality) if not stretches else _fault(quality)
-        return fault or Speech(_cut(pcm.samples, stretches), quality)
+        return judge(pcm, self._voice_activity(pcm.samples))
+
+
+def judge(pcm: Pcm, probabilities: NDArray[np.float32]) -> Speech | Unusable:
+    """Speech that can be judged, or the reason why not, from the probability of speech in each frame."""
+    stretches = find_stretches(probabilities, len(pcm.samples))
+    quality = measure(pcm, stretches)
+    fault = _fault(quality) if stretches else _without_speech(pcm, quality)
+    return fault or Speech(_cut(pcm.samples, stretches), quality)
 
 
 def find_stretches(probabilities: NDArray[np.float32], length: int) -> list[Stretch]:
-    """Where speech begins and ends in a clip of `length` samples; short gaps are bridged, clicks left out."""
-    stretches: list[Stretch] = []
-    start = last = -1
-    for frame, probability in enumerate([*probabilities.tolist(), *[0.0] * _GAP]):
-        if probability >= (_ENTER if start < 0 else _LEAVE):
-            start, last = (frame if start < 0 else start), frame
-        elif start >= 0 and frame - last >= _GAP:
-            if last + 1 - start >= _SHORTEST:
-                stretches.append(Stretch(start * _FRAME, min((last + 1) * _FRAME, length)))
-            start = -1
+    """Where speech begins and ends in a clip of `length` samples: begun at 0.5, held down to 0.35, clicks left out."""
+    stretches, start, inside = [], 0, False
+    for frame, probability in enumerate([*probabilities.tolist(), 0.0]):
+        if not inside and probability >= ENTER:
+            start, inside = frame, True
+        elif inside and probability < LEAVE:
+            inside = False
+            if frame - start >= SHORTEST:
+                stretches.append(Stretch(start * FRAME, min(frame * FRAME, length)))
     return stretches
 
 

@@ -192,11 +192,22 @@ class Invited:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A person's session; the token is shown once."""
+    """A session of a person, or of the household's owner; the token is shown once."""
 
     token: str
     household: HouseholdId
-    person: PersonId
+    person: PersonId | None
+    """None: the owner's."""
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A session whose token lies in a cookie that no script can read."""
+
+    role: Literal["owner", "person"]
+    household: HouseholdId
+    person: PersonId | None
     expires_at: datetime
 
 
@@ -370,3 +381,15 @@ class TokenView:
     label: str
     created_at: datetime
     expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewGrant:
+    """Leave for one named reviewer to hear one recording; the token is shown once."""
+
+    id: str
+    recording: str
+    reviewer: str
+    reason: str
+    token: str
+    expires_at: datetime

@@ -4,14 +4,16 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from fastapi import Depends, Request
+from fastapi import Depends
+from fastapi.requests import HTTPConnection
 
 from voiceid.errors import NotAllowed, NotAuthenticated, NotFound
 from voiceid.ports import Actor
+from voiceid.service import sessions
 from voiceid.service.services import Services, services_of
 from voiceid.types import PersonId
 
-Relation = Literal["admin", "owner", "self", "guardian", "member", "device", "skill"]
+Relation = Literal["admin", "owner", "self", "guardian", "member", "device", "skill", "reviewer"]
 """How a caller stands to the person at hand; `member`: somebody else of the household."""
 
 
@@ -26,6 +28,8 @@ class Action(StrEnum):
     GRANT = "grant, enroll"
     WITHDRAW = "withdraw"
     READ = "hear, read, export, activity"
+    HEAR = "hear one recording"
+    REVIEW = "let one reviewer hear one recording"
     SEE = "see who has voice ID on"
     RECOGNIZE = "recognize, listen"
     VERIFY = "verify"
@@ -43,6 +47,8 @@ MAY: dict[Action, frozenset[Relation]] = {
     Action.GRANT: _CLOSE,
     Action.WITHDRAW: _CLOSE,
     Action.READ: _CLOSE,
+    Action.HEAR: _CLOSE | {"reviewer"},
+    Action.REVIEW: frozenset({"self"}),
     Action.SEE: _CLOSE | {"owner", "member"},
     Action.RECOGNIZE: _CLOSE | {"owner", "member", "device", "skill"},
     Action.VERIFY: _CLOSE | {"device"},
@@ -52,13 +58,15 @@ MAY: dict[Action, frozenset[Relation]] = {
 """An owner can delete, but never grant, listen or act as a person. What is not listed is refused."""
 
 
-def caller(request: Request) -> Actor:
-    """Whose token came with the request.
+def caller(connection: HTTPConnection) -> Actor:
+    """Who calls: by the bearer token, else by the cookie of a page's session.
 
-    Raises: NotAuthenticated.
+    Raises: NotAuthenticated; NotAllowed, for another site's page.
     """
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    actor = services_of(request).tokens.who(token.strip()) if scheme.lower() == "bearer" else None
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    if not scheme:
+        token = sessions.cookie_token(connection)
+    actor = services_of(connection).tokens.who(token.strip()) if scheme.lower() in {"", "bearer"} else None
     if actor is None:
         raise NotAuthenticated
     return actor
@@ -67,14 +75,16 @@ def caller(request: Request) -> Actor:
 Caller = Annotated[Actor, Depends(caller)]
 
 
-def may(action: Action) -> Callable[[Request, Actor], Actor]:
+def may(action: Action) -> Callable[[HTTPConnection, Actor], Actor]:
     """A dependency that lets only entitled callers through, judged by the path's household and person."""
 
-    def check(request: Request, actor: Caller) -> Actor:
-        household, person = request.path_params.get("household"), request.path_params.get("person")
+    def check(connection: HTTPConnection, actor: Caller) -> Actor:
+        household, person = connection.path_params.get("household"), connection.path_params.get("person")
         if actor.role != "admin" and household is not None and household != actor.household:
             raise NotFound("no such household")  # whether it exists is not theirs to know
-        relation = _relation(services_of(request), actor, person and PersonId(person))
+        if actor.role == "reviewer" and connection.path_params.get("recording") != actor.recording:
+            raise NotAllowed("this token opens one recording")
+        relation = _relation(services_of(connection), actor, person and PersonId(person))
         if relation not in MAY[action]:
             raise NotAllowed(f"this token may not: {action.value}")
         return actor
@@ -91,7 +101,7 @@ def _relation(services: Services, actor: Actor, person: PersonId | None) -> Rela
         case "person":
             guardians = services.people.guardians(actor.household, person) if actor.household and person else []
             return "guardian" if actor.person in guardians else "member"
-        case "admin" | "owner" | "device" | "skill":
+        case "admin" | "owner" | "device" | "skill" | "reviewer":
             return actor.role
         case _:
             raise NotAllowed

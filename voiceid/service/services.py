@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import cast
 
-from fastapi import Request
+from fastapi.requests import HTTPConnection
 
-from voiceid.ports import Consents, Enrollments, Exports, Forgetting, Invitations, Retention
+from voiceid.ports import Consents, Enrollments, Exports, Forgetting, Invitations, Retention, Reviews
 from voiceid.recognize import Recognizer
 from voiceid.service.metrics import Metrics
 from voiceid.service.pool import EncoderPool
 from voiceid.settings import Settings
+from voiceid.speech import VoiceActivity
 from voiceid.store.people import Households, People
 from voiceid.store.responses import OwnResponses
 from voiceid.store.store import Store
@@ -32,8 +33,10 @@ class Services:
     enrollments: Enrollments
     forgetting: Forgetting
     exports: Exports
+    reviews: Reviews
     retention: Retention
     recognizer: Recognizer
+    voice_activity: VoiceActivity
     voiceprints: VoiceprintShelf
     traces: Traces
     responses: OwnResponses
@@ -46,6 +49,6 @@ class Services:
         self.store.database.close()
 
 
-def services_of(request: Request) -> Services:
+def services_of(connection: HTTPConnection) -> Services:
     """The services of the app that a request came to."""
-    return cast("Services", request.app.state.services)
+    return cast("Services", connection.app.state.services)

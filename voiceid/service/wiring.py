@@ -17,6 +17,7 @@ from enrollment.keep import RequestKeeper
 from enrollment.purge import Purge
 from enrollment.receipt import Signer
 from enrollment.retain import Retainer
+from enrollment.review import ReviewGrants
 from enrollment.revoke import Forgetter
 from enrollment.share import PairwisePseudonyms
 from enrollment.take import Takes
@@ -24,9 +25,9 @@ from enrollment.template import Enroller
 from voiceid.calibration import Bars
 from voiceid.consent import OPENS_THE_GATE
 from voiceid.encode import open_encoder
-from voiceid.errors import KeysMisplaced, VoiceIdError
+from voiceid.errors import KeysMisplaced, NotFound, VoiceIdError
 from voiceid.match import Indexes
-from voiceid.ports import Clock, Encoder
+from voiceid.ports import SYSTEM, Clock, Encoder
 from voiceid.ports import SpeechCheck as SpeechCheckPort
 from voiceid.recognize import Recognizer
 from voiceid.respond import Responder
@@ -34,10 +35,20 @@ from voiceid.service import openapi, page, problems
 from voiceid.service.body import BodyCap
 from voiceid.service.metrics import Metrics
 from voiceid.service.pool import EncoderPool
-from voiceid.service.routes import consents, enrollments, households, people, public, recognition, traces
+from voiceid.service.routes import (
+    consents,
+    enrollments,
+    households,
+    listen,
+    people,
+    public,
+    recognition,
+    session,
+    traces,
+)
 from voiceid.service.services import Services
 from voiceid.settings import Settings
-from voiceid.speech import SpeechCheck
+from voiceid.speech import SpeechCheck, VoiceActivity
 from voiceid.store import tables
 from voiceid.store.consents import ConsentBook
 from voiceid.store.database import Database
@@ -82,7 +93,8 @@ def build(
     """Wire one installation. Clock, encoder with its bars, and speech check can be replaced at their ports."""
     store = open_store(settings, now)
     encoder = encoder or open_encoder(settings.encoder, settings.models_dir)
-    check = check or SpeechCheck.shipped()
+    voice_activity = VoiceActivity.shipped()
+    check = check or SpeechCheck(voice_activity)
     voiceprints = VoiceprintShelf(store)
     indexes = Indexes(voiceprints, encoder.model_id, encoder.dim, at_most=settings.index_cache)
     signer = Signer(store.keys.signing_key())
@@ -117,11 +129,13 @@ def build(
         enrollments=Enroller(store, purge, encoder, takes, voiceprints, bars),
         forgetting=forgetting,
         exports=Exporter(store, purge, settings.jurisdiction),
+        reviews=ReviewGrants(store),
         retention=Retainer(
             store, purge, takes, forgetting,
             idle_days=settings.idle_voiceprint_days, voiceprint_days=settings.voiceprint_days,
         ),
         recognizer=recognizer,
+        voice_activity=voice_activity,
         voiceprints=voiceprints,
         traces=Traces(store),
         responses=responses,
@@ -147,7 +161,7 @@ def create_app(services: Services) -> FastAPI:
         description="A household's own Voice ID: it remembers a voice only with consent, and proves it has forgotten.",
     )
     app.state.services = services
-    for routes in (households, people, consents, enrollments, recognition, traces, public, page):
+    for routes in (households, people, session, consents, enrollments, recognition, listen, traces, public, page):
         app.include_router(routes.router)
     problems.install(app)
     app.add_middleware(BodyCap, max_body_mb=services.settings.max_body_mb)
@@ -171,6 +185,17 @@ def first_start(services: Services) -> FirstStart | None:
     home = services.households.create("Home", services.settings.locale)
     _, owner = services.tokens.mint(home.id, "owner", "first owner")
     return FirstStart(home.id, services.tokens.mint_admin(), owner)
+
+
+def sign_in_code(services: Services) -> str:
+    """A one-time code that makes whoever holds it the owner of the first household; `voiceid serve` prints its link.
+
+    Raises: NotFound, when there is no household yet.
+    """
+    homes = services.households.page("", 1)
+    if not homes:
+        raise NotFound("there is no household yet")
+    return services.invitations.invite(SYSTEM, homes[0].id, None).code
 
 
 async def _keep_time(services: Services) -> None:

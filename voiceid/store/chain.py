@@ -1,4 +1,7 @@
-"""Append-only tables, each row sealed to the one before it: a change, a gap or a cut shows."""
+"""Append-only tables, each row sealed to the one before it: a change or a gap shows.
+
+A tail that was cut off shows against the head that every later receipt states, signed.
+"""
 
 import hashlib
 import json
@@ -45,7 +48,9 @@ def verify(tx: Connection, table: Table, household: HouseholdId) -> int:
 
 
 def _link(before: bytes, table: Table, row: Mapping[str, Any]) -> bytes:
-    content = [[column.name, _plain(row.get(column.name))] for column in table.columns if column.name != "chain"]
+    """Hash what a row says. What it leaves open does not count, so that a later column changes no old link."""
+    said = {column.name: _plain(row.get(column.name)) for column in table.columns if column.name != "chain"}
+    content = [[name, value] for name, value in said.items() if value is not None]
     return hashlib.sha256(before + json.dumps(content, separators=(",", ":")).encode()).digest()
 
 

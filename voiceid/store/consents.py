@@ -57,7 +57,7 @@ class ConsentBook:
         home = tables.household
         both = select(home.c.epoch, last).select_from(
             home.outerjoin(last, last.c.household_id == home.c.household_id)
-        ).where(home.c.household_id == household)  # fmt: skip
+        ).where(home.c.household_id == household, tables.spared(home))  # fmt: skip
         with self._store.database.reader() as tx:
             rows = tx.execute(both).all()
         if not rows:

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, select
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy import ColumnElement, Connection, Engine, create_engine, event, select
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 
-from voiceid.errors import NotFound, StoreUnavailable
+from voiceid.errors import InvalidRequest, NotFound, StoreUnavailable
 from voiceid.store import migrate, tables
 from voiceid.types import HouseholdId
 
@@ -58,19 +58,25 @@ class Database:
     def writer(self, household: HouseholdId | None = None) -> Iterator[Connection]:
         """A write transaction that no other writer of this household overlaps.
 
-        Raises: NotFound, when the household is gone; StoreUnavailable.
+        Raises: NotFound, when the household is gone or being erased; StoreUnavailable; InvalidRequest, for a value that
+        this database cannot hold.
         """
         with _translated(), self.engine.connect() as connection:
             connection.execution_options(voiceid_write=True)
             with connection.begin():
                 if household is not None:
-                    held = select(tables.household.c.epoch).where(tables.household.c.household_id == household)
-                    if connection.execute(held.with_for_update()).first() is None:
+                    if not hold(connection, household, tables.spared(tables.household)):
                         raise NotFound("no such household")
                 yield connection
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def hold(tx: Connection, household: HouseholdId, *also: ColumnElement[bool]) -> bool:
+    """Let no other writer of this household overlap this transaction; whether there is such a household."""
+    table = tables.household
+    return tx.execute(select(table.c.epoch).where(table.c.household_id == household, *also).with_for_update()).first() is not None
 
 
 @contextmanager
@@ -80,6 +86,8 @@ def _translated() -> Iterator[None]:
         yield
     except OperationalError as error:
         raise StoreUnavailable(type(error.orig).__name__) from error
+    except DataError:
+        raise InvalidRequest("a text holds a character, or a number is of a size, that cannot be stored") from None
     except DBAPIError as error:
         if error.connection_invalidated:
             raise StoreUnavailable("the connection was lost") from error

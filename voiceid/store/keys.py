@@ -152,8 +152,8 @@ class FileKeyStore:
         except OSError as error:
             raise KeysUnavailable(f"cannot read the key store: {error.strerror}") from error
         name = bytes.fromhex(key_id[8:])
-        if slot[:1] != b"\x01" or slot[1 : 1 + _ID_BYTES] != name:
-            raise KeyDestroyed(key_id)
+        if slot[1 : 1 + _ID_BYTES] != name or slot != _slot(name, slot[1 + _ID_BYTES : 1 + _BODY_BYTES]):
+            raise KeyDestroyed(key_id)  # overwritten, used anew, or torn by a crash
         return self._unwrap(slot[1 + _ID_BYTES : 1 + _BODY_BYTES], name)
 
     def destroy(self, key_ids: Iterable[str]) -> list[str]:
@@ -184,8 +184,10 @@ class FileKeyStore:
     def bury(self, tombstone: dict[str, Any]) -> None:
         """Append a tombstone and sync. It holds random ids and times, nothing else."""
         try:
-            with self._exclusive(), (self._dir / "tombstones.jsonl").open("a") as file:
-                file.write(json.dumps(tombstone, sort_keys=True) + "\n")
+            with self._exclusive(), (self._dir / "tombstones.jsonl").open("a+b") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+                torn = file.read() not in {b"", b"\n"}  # by a crash: it must not swallow this one
+                file.write(b"\n" * torn + json.dumps(tombstone, sort_keys=True).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:

@@ -3,13 +3,14 @@
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, select, update
 
 from voiceid.errors import GuardianNeeded, NotFound
 from voiceid.ports import Actor
 from voiceid.store import ids, tables
 from voiceid.store.store import Store
-from voiceid.store.vault import Place
+from voiceid.store.tables import spared
+from voiceid.store.vault import Place, Unreadable
 from voiceid.types import HouseholdId, Kind, PersonId, Profile
 from voiceid.views import HouseholdView, PersonEntry
 
@@ -37,7 +38,7 @@ class Households:
         Raises: NotFound.
         """
         with self._store.database.reader() as tx:
-            row = tx.execute(select(_H).where(_H.c.household_id == household)).first()
+            row = tx.execute(select(_H).where(_H.c.household_id == household, spared(_H))).first()
         if row is None:
             raise NotFound("no such household")
         return self._view(row)
@@ -45,8 +46,9 @@ class Households:
     def page(self, after: str, limit: int) -> list[HouseholdView]:
         """The next households by id; for the administrator."""
         with self._store.database.reader() as tx:
-            rows = tx.execute(select(_H).where(_H.c.household_id > after).order_by(_H.c.household_id).limit(limit))
-            return [self._view(row) for row in rows.all()]
+            mine = select(_H).where(_H.c.household_id > after, spared(_H))
+            rows = tx.execute(mine.order_by(_H.c.household_id).limit(limit)).all()
+        return [self._view(row) for row in rows]
 
     def change(self, household: HouseholdId, changes: dict[str, Any]) -> HouseholdView:
         with self._store.database.writer(household) as tx:
@@ -101,7 +103,7 @@ class People:
 
     def profile(self, household: HouseholdId, person: PersonId, /) -> Profile:
         with self._store.database.reader() as tx:
-            row = tx.execute(select(_P).where(_P.c.household_id == household, _P.c.person_id == person)).first()
+            row = tx.execute(select(_P).where(_here(household, person))).first()
         if row is None:
             raise NotFound("no such person in this household")
         content = self._store.vault.open_json(_place(household, person), row.key_id, row.sealed)
@@ -118,7 +120,7 @@ class People:
 
         Raises: NotFound.
         """
-        here = and_(_P.c.household_id == household, _P.c.person_id == person)
+        here = _here(household, person)
         with self._store.database.writer(household) as tx:
             row = tx.execute(select(_P).where(here)).first()
             if row is None:
@@ -142,10 +144,7 @@ class People:
         Raises: GuardianNeeded, when none is left or one is not an adult of this household; NotFound.
         """
         with self._store.database.writer(household) as tx:
-            kind = tx.execute(select(_P.c.kind).where(_P.c.household_id == household, _P.c.person_id == child)).scalar()
-            if kind is None:
-                raise NotFound("no such person in this household")
-            if kind != "child":
+            if kind_of(tx, household, child) != "child":
                 raise GuardianNeeded("only a child has guardians")
             tx.execute(_G.delete().where(_G.c.household_id == household, _G.c.person_id == child))
             self._set_guardians(tx, household, child, guardians)
@@ -156,7 +155,7 @@ class People:
         self, tx: Connection, household: HouseholdId, child: PersonId, guardians: list[PersonId]
     ) -> None:
         adults = select(_P.c.person_id).where(
-            _P.c.household_id == household, _P.c.person_id.in_(guardians), _P.c.kind == "adult"
+            _P.c.household_id == household, _P.c.person_id.in_(guardians), _P.c.kind == "adult", spared(_P)
         )
         found = set(tx.execute(adults).scalars())
         if not found or found != set(guardians):
@@ -166,14 +165,18 @@ class People:
 
     def _entries(self, household: HouseholdId, which: Any, limit: int) -> list[PersonEntry]:
         enrolled = exists().where(
-            tables.voiceprint.c.household_id == household, tables.voiceprint.c.person_id == _P.c.person_id
+            tables.voiceprint.c.household_id == household, tables.voiceprint.c.person_id == _P.c.person_id,
+            spared(tables.voiceprint),
         )
-        query = select(_P, enrolled.label("enrolled")).where(_P.c.household_id == household, which)
+        query = select(_P, enrolled.label("enrolled")).where(_P.c.household_id == household, which, spared(_P))
         with self._store.database.reader() as tx:
             rows = tx.execute(query.order_by(_P.c.person_id).limit(limit)).all()
         entries = []
         for row in rows:
-            content = self._store.vault.open_json(_place(household, row.person_id), row.key_id, row.sealed)
+            try:
+                content = self._store.vault.open_json(_place(household, row.person_id), row.key_id, row.sealed)
+            except Unreadable:  # one damaged row must not hide the others
+                content = {"display_name": "", "locale": None}
             entries.append(
                 PersonEntry(
                     PersonId(row.person_id), content["display_name"], row.kind, bool(row.enrolled), content["locale"],
@@ -194,12 +197,14 @@ def kind_of(tx: Connection, household: HouseholdId, person: PersonId) -> Kind:
 
     Raises: NotFound.
     """
-    kind: Kind | None = tx.execute(
-        select(_P.c.kind).where(_P.c.household_id == household, _P.c.person_id == person)
-    ).scalar()
+    kind: Kind | None = tx.execute(select(_P.c.kind).where(_here(household, person))).scalar()
     if kind is None:
         raise NotFound("no such person in this household")
     return kind
+
+
+def _here(household: HouseholdId, person: PersonId) -> ColumnElement[bool]:
+    return and_(_P.c.household_id == household, _P.c.person_id == person, spared(_P))
 
 
 def _home(household: str) -> Place:

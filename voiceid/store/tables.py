@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import (
     CheckConstraint,
     Column,
+    ColumnElement,
     Dialect,
     Float,
     ForeignKeyConstraint,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    exists,
 )  # fmt: skip
 from sqlalchemy.types import DateTime, TypeDecorator
 
@@ -41,7 +43,9 @@ class Utc(TypeDecorator[datetime]):
         return value.astimezone(UTC) if value is not None else None
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 same
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+        if value is None or value.tzinfo is None:
+            return value and value.replace(tzinfo=UTC)
+        return value.astimezone(UTC)
 
 
 def _kind(category: str, column_type: Any) -> Callable[..., Column[Any]]:
@@ -129,9 +133,11 @@ token = Table(
 
 invitation = Table(
     "invitation", metadata,
-    ident("household_id"), ident("invitation_id"), ident("person_id"),
+    ident("household_id"), ident("invitation_id"),
+    ident("person_id", null=True),  # null: whoever started the service, as the household's owner
     digest("digest"), moment("created_at"), moment("expires_at"),
-    PrimaryKeyConstraint("household_id", "invitation_id"), UniqueConstraint("household_id", "digest"), of_person(),
+    PrimaryKeyConstraint("household_id", "invitation_id"), UniqueConstraint("household_id", "digest"),
+    of_household(), of_person(),
 )
 
 ledger = Table(  # append-only; no foreign key: it outlives the erased person
@@ -164,7 +170,7 @@ activity = Table(  # append-only
     ident("household_id"), number("seq"), moment("at"),
     word("actor"), word("action"),
     ident("person_id", null=True),
-    word("why", null=True),
+    record("why", null=True),
     digest("chain"),
     PrimaryKeyConstraint("household_id", "seq"),
     Index("activity_by_person", "household_id", "person_id", "seq"),
@@ -238,6 +244,16 @@ pseudonym = Table(
     UniqueConstraint("household_id", "person_id", "skill"), of_person(),
 )
 
+review = Table(  # one named reviewer's leave to hear one recording
+    "review", metadata,
+    ident("household_id"), ident("review_id"), ident("person_id"), ident("recording_id"),
+    digest("digest"),
+    key_ref("key_id"), sealed("sealed"),  # reviewer, reason
+    moment("created_at"), moment("expires_at"),
+    PrimaryKeyConstraint("household_id", "review_id"), UniqueConstraint("household_id", "digest"), of_person(),
+    ForeignKeyConstraint(["household_id", "recording_id"], ["recording.household_id", "recording.recording_id"]),
+)
+
 response_template = Table(
     "response_template", metadata,
     ident("household_id"), word("intent"),
@@ -261,7 +277,17 @@ purge = Table(  # the tombstones of the data database; no foreign key: it outliv
 )
 
 PERSONAL = (
-    take, enrollment, recording, voiceprint, interaction, transcript, pseudonym,
+    take, enrollment, review, recording, voiceprint, interaction, transcript, pseudonym,
     consent_record, invitation, token, guardian, person,
 )  # fmt: skip
 """Tables that hold something of a person, in the order in which rows can go."""
+
+
+def spared(table: Table) -> ColumnElement[bool]:
+    """Leaves out what an unfinished purge is about to shred: from the withdrawal on, no reader and no writer finds it."""
+    shredded = exists().where(
+        purge.c.household_id == table.c.household_id,
+        purge.c.state.in_(("pending", "destroyed")),
+        purge.c.doomed.contains(table.c.key_id),
+    )
+    return ~shredded.correlate(table)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, and_, delete, select
 from voiceid.errors import CodeSpent, NotFound
 from voiceid.ports import Actor, Role
 from voiceid.store import ids, tables
+from voiceid.store.people import kind_of
 from voiceid.store.store import Store
 from voiceid.types import HouseholdId, PersonId
 from voiceid.views import Invited, Session, TokenView
@@ -35,9 +36,29 @@ class Tokens:
                 return Actor("admin", row.token_id) if row and hmac.compare_digest(row.digest, parts.digest) else None
             mine = select(_T).where(_T.c.household_id == parts.household, _T.c.digest == parts.digest)
             row = tx.execute(mine).first()
-        if row is None or (row.expires_at is not None and row.expires_at <= self._store.now()):
+            if row is None:
+                return self._reviewer(tx, parts.household, parts.digest)
+        if row.expires_at is not None and row.expires_at <= self._store.now():
             return None
         return Actor(row.role, row.token_id, parts.household, row.person_id and PersonId(row.person_id), row.skill)
+
+    def ends(self, token: str) -> datetime | None:
+        """When a session ends by itself; None for a token that does not."""
+        parts = ids.parse_token(token)
+        if parts is None or parts.household is None:
+            return None
+        mine = select(_T.c.expires_at).where(_T.c.household_id == parts.household, _T.c.digest == parts.digest)
+        with self._store.database.reader() as tx:
+            ends: datetime | None = tx.execute(mine).scalar()
+        return ends
+
+    def _reviewer(self, tx: Connection, household: HouseholdId, token_digest: bytes) -> Actor | None:
+        """A reviewer's token opens one recording, until its day is over."""
+        table = tables.review
+        row = tx.execute(select(table).where(table.c.household_id == household, table.c.digest == token_digest)).first()
+        if row is None or row.expires_at <= self._store.now():
+            return None
+        return Actor("reviewer", row.review_id, household, PersonId(row.person_id), recording=row.recording_id)
 
     def mint_admin(self) -> str:
         """Make the installation's administrator token; shown once."""
@@ -70,27 +91,24 @@ class Tokens:
             if gone.rowcount == 0:
                 raise NotFound("no such token in this household")
 
-    def invite(self, actor: Actor, household: HouseholdId, person: PersonId, /) -> Invited:
-        """Make a one-time code for a person; an older one is void.
+    def invite(self, actor: Actor, household: HouseholdId, person: PersonId | None, /) -> Invited:
+        """Make a one-time code for a person, or for the owner (None); an older one is void.
 
         Raises: NotFound.
         """
         secret, invitation, now = ids.new_id(), ids.new_id(), self._store.now()
         expires = now + self._invitation
         with self._store.database.writer(household) as tx:
-            people = tables.person
-            if tx.execute(select(people.c.person_id).where(
-                people.c.household_id == household, people.c.person_id == person)
-            ).first() is None:
-                raise NotFound("no such person in this household")
-            tx.execute(delete(_I).where(_I.c.household_id == household, _I.c.person_id == person))
+            if person is not None:
+                kind_of(tx, household, person)
+            tx.execute(delete(_I).where(_I.c.household_id == household, _I.c.person_id.is_not_distinct_from(person)))
             row = {"household_id": household, "invitation_id": invitation, "person_id": person}
             tx.execute(_I.insert().values(**row, digest=ids.digest(secret), created_at=now, expires_at=expires))
-            self._store.note(tx, actor, household, "invited", person)
+            self._store.note(tx, actor, household, "invited" if person else "owner invited", person)
         return Invited(invitation, ids.pair(household, secret), expires)
 
     def redeem(self, code: str, /) -> Session:
-        """Turn an invitation into a session; earlier sessions of that person are signed out.
+        """Turn an invitation into a session; earlier sessions of that person are signed out, an owner's are not.
 
         Raises: CodeSpent.
         """
@@ -103,14 +121,23 @@ class Tokens:
                 if row is None or row.expires_at <= now:
                     raise CodeSpent
                 tx.execute(delete(_I).where(here))
+                if row.person_id is None:
+                    return self._open_owner_session(tx, household, now)
+                kind_of(tx, household, PersonId(row.person_id))
                 return self._open_session(tx, household, PersonId(row.person_id), now)
         except (LookupError, NotFound):
             raise CodeSpent from None
 
     def sign_out(self, actor: Actor) -> None:
-        """End this session."""
-        if actor.household is not None and actor.role == "person":
+        """End this session: revoke the token that opened with it."""
+        if actor.household is not None:
             self.revoke(actor.household, actor.id)
+
+    def _open_owner_session(self, tx: Connection, household: HouseholdId, now: datetime) -> Session:
+        secret, view = ids.new_secret(), TokenView(ids.new_id(), "owner", "page", now, now + self._session)
+        self._insert(tx, household, view, secret)
+        self._store.note(tx, Actor("owner", view.id, household), household, "owner signed in", None)
+        return Session(ids.token(household, secret), household, None, now + self._session)
 
     def _open_session(self, tx: Connection, household: HouseholdId, person: PersonId, now: datetime) -> Session:
         mine = and_(_T.c.household_id == household, _T.c.person_id == person, _T.c.role == "person")

@@ -28,7 +28,9 @@ class Traces:
     def recordings(
         self, actor: Actor, household: HouseholdId, person: PersonId, after: str, limit: int
     ) -> list[RecordingView]:
-        mine = select(_R).where(_R.c.household_id == household, _R.c.person_id == person, _R.c.recording_id > after)
+        mine = select(_R).where(
+            _R.c.household_id == household, _R.c.person_id == person, _R.c.recording_id > after, tables.spared(_R)
+        )
         rows = self._noted(actor, household, person, "recordings listed", mine.order_by(_R.c.recording_id).limit(limit))
         return [
             RecordingView(row.recording_id, row.kind, row.created_at, row.duration_s, row.expires_at) for row in rows
@@ -40,7 +42,7 @@ class Traces:
         Raises: NotFound; Unreadable.
         """
         mine = select(_R).where(
-            _R.c.household_id == household, _R.c.person_id == person, _R.c.recording_id == recording
+            _R.c.household_id == household, _R.c.person_id == person, _R.c.recording_id == recording, tables.spared(_R)
         )
         rows = self._noted(actor, household, person, "recording heard", mine)
         if not rows:
@@ -52,12 +54,14 @@ class Traces:
         self, actor: Actor, household: HouseholdId, person: PersonId, after: str, limit: int
     ) -> list[InteractionView]:
         both = _I.outerjoin(
-            _T, and_(_T.c.household_id == _I.c.household_id, _T.c.interaction_id == _I.c.interaction_id)
+            _T,
+            and_(_T.c.household_id == _I.c.household_id, _T.c.interaction_id == _I.c.interaction_id, tables.spared(_T)),
         )
         mine = (
             select(_I, _T.c.key_id.label("text_key"), _T.c.sealed.label("text_sealed"))
             .select_from(both)
             .where(_I.c.household_id == household, _I.c.person_id == person, _I.c.interaction_id > after)
+            .where(tables.spared(_I))
         )
         rows = self._noted(
             actor, household, person, "interactions read", mine.order_by(_I.c.interaction_id).limit(limit)
@@ -85,7 +89,10 @@ class Traces:
 
     def _interaction(self, household: HouseholdId, person: PersonId, row: Any) -> InteractionView:
         place = Place(household, person, "interaction", row.interaction_id)
-        content = json.loads(self._store.vault.open(place, row.key_id, row.sealed))
+        try:
+            content = self._store.vault.open_json(place, row.key_id, row.sealed)
+        except Unreadable:  # one damaged row must not hide the others
+            content = {"intent": None, "response": "", "confidence": 0.0}
         return InteractionView(
             row.interaction_id,
             row.created_at,

@@ -79,7 +79,7 @@ class Vault:
         key = self._key(key_id)
         try:
             return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], place.associated_data)
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # changed or moved; cut short
             raise Unreadable(place.kind) from None
 
     def seal_json(self, place: Place, content: Any) -> Sealed:
@@ -100,7 +100,7 @@ class Vault:
     def _key(self, key_id: str) -> bytes:
         try:
             return self.keys.get(key_id)
-        except KeyDestroyed:
+        except (KeyDestroyed, ValueError):  # gone; the row names none
             raise Unreadable("its key has been destroyed") from None
 
 

@@ -29,7 +29,8 @@ class VoiceprintShelf:
         if not people:
             return []
         mine = select(_V).where(
-            _V.c.household_id == household, _V.c.encoder == model_id, _V.c.person_id.in_(sorted(people))
+            _V.c.household_id == household, _V.c.encoder == model_id, _V.c.person_id.in_(sorted(people)),
+            tables.spared(_V),
         )
         with self._store.database.reader() as tx:
             rows = tx.execute(mine.order_by(_V.c.person_id)).all()
@@ -48,7 +49,7 @@ class VoiceprintShelf:
 
     def view(self, household: HouseholdId, person: PersonId) -> VoiceprintView | None:
         """A person's newest voiceprint, without its numbers; None if there is none."""
-        mine = select(_V).where(_V.c.household_id == household, _V.c.person_id == person)
+        mine = select(_V).where(_V.c.household_id == household, _V.c.person_id == person, tables.spared(_V))
         with self._store.database.reader() as tx:
             row = tx.execute(mine.order_by(_V.c.created_at.desc()).limit(1)).first()
         if row is None:

@@ -1,4 +1,4 @@
-"""People, their guardians, invitations and sessions."""
+"""People, their guardians and invitations."""
 
 import json
 from datetime import date
@@ -9,11 +9,11 @@ from pydantic import BaseModel, Field, field_validator
 
 from voiceid.errors import NotAllowed
 from voiceid.ports import Actor
-from voiceid.service.auth import Action, Caller, may
+from voiceid.service.auth import Action, may
 from voiceid.service.routes.common import PENDING, Cursor, House, Input, Limit, Page, Person, Wired, receipt_status
 from voiceid.service.routes.households import LOCALE
 from voiceid.types import PersonId
-from voiceid.views import Invited, PersonEntry, Receipt, Session, VoiceprintView
+from voiceid.views import Invited, PersonEntry, Receipt, VoiceprintView
 
 router = APIRouter(tags=["people"])
 PEOPLE = "/v1/households/{household}/people"
@@ -70,12 +70,6 @@ class Guardians(Input):
     """Who decides for a child."""
 
     guardians: list[_IdText] = Field(min_length=1, max_length=8)
-
-
-class Code(Input):
-    """The one-time code of an invitation."""
-
-    code: str = Field(max_length=100)
 
 
 @router.post(PEOPLE, status_code=201)
@@ -152,17 +146,3 @@ def set_guardians(household: House, person: Person, body: Guardians, services: W
     wanted = [PersonId(who) for who in body.guardians]
     found = services.people.set_guardians(actor, household, person, wanted)
     return Guardians.model_construct(guardians=list[str](found))
-
-
-@router.post("/v1/session", status_code=201, tags=["session"])
-def sign_in(body: Code, services: Wired) -> Session:
-    """Redeem an invitation; earlier sessions of that person end."""
-    return services.invitations.redeem(body.code)
-
-
-@router.delete("/v1/session", status_code=204, tags=["session"])
-def sign_out(services: Wired, actor: Caller) -> None:
-    """End this session."""
-    if actor.role != "person":
-        raise NotAllowed("only a person's session can be ended here; a token is revoked by its owner")
-    services.tokens.sign_out(actor)

@@ -5,7 +5,7 @@ from typing import Annotated
 import pyrage
 from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from voiceid.ports import Actor
 from voiceid.service.auth import Action, may
@@ -13,6 +13,7 @@ from voiceid.service.routes.common import (
     PENDING,
     Cursor,
     House,
+    Input,
     Limit,
     Page,
     Person,
@@ -21,17 +22,27 @@ from voiceid.service.routes.common import (
     receipt_status,
 )
 from voiceid.service.routes.people import PEOPLE
-from voiceid.views import ActivityEntry, InteractionView, Receipt, RecordingView
+from voiceid.views import ActivityEntry, InteractionView, Receipt, RecordingView, ReviewGrant
 
 router = APIRouter(prefix=PEOPLE + "/{person}", tags=["mine"])
 
 MayRead = Annotated[Actor, Depends(may(Action.READ))]
+MayHear = Annotated[Actor, Depends(may(Action.HEAR))]
+MayReview = Annotated[Actor, Depends(may(Action.REVIEW))]
 MayWithdraw = Annotated[Actor, Depends(may(Action.WITHDRAW))]
 Passphrase = Annotated[
     str | None,
     Header(alias="Voiceid-Passphrase", min_length=8, max_length=200, description="Encrypts the zip, age format."),
 ]
 Moment = Annotated[AwareDatetime | None, Query(description="RFC 3339, with its zone.")]
+
+
+class NewReview(Input):
+    """Whom to let hear what, and why."""
+
+    recording: str = Field(pattern=r"^[a-z2-7]{24}$")
+    reviewer: str = Field(min_length=1, max_length=80)
+    reason: str = Field(min_length=1, max_length=400)
 
 
 @router.get("/recordings")
@@ -45,7 +56,7 @@ def list_recordings(
 
 @router.get("/recordings/{recording}", response_class=Response, responses={200: {"content": {"audio/flac": {}}}})
 def hear_recording(
-    household: House, person: Person, recording: RecordId, services: Wired, actor: MayRead
+    household: House, person: Person, recording: RecordId, services: Wired, actor: MayHear
 ) -> Response:
     """Hear one recording."""
     sound = services.traces.hear(actor, household, person, recording)
@@ -58,6 +69,14 @@ def delete_recording(
 ) -> Receipt:
     """Shred one recording."""
     return receipt_status(services.forgetting.delete_recording(actor, household, person, recording), response)
+
+
+@router.post("/reviews", status_code=201)
+def grant_review(
+    household: House, person: Person, body: NewReview, services: Wired, actor: MayReview
+) -> ReviewGrant:
+    """Let one named reviewer hear one recording, for a stated reason, for a day."""
+    return services.reviews.grant(actor, household, person, body.recording, body.reviewer, body.reason)
 
 
 @router.get("/interactions")

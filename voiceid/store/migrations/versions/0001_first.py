@@ -30,7 +30,7 @@ def _households() -> None:
         sa.Column("actor", sa.String(64), nullable=False),
         sa.Column("action", sa.String(64), nullable=False),
         sa.Column("person_id", sa.String(64), nullable=True),
-        sa.Column("why", sa.String(64), nullable=True),
+        sa.Column("why", sa.Text(), nullable=True),
         sa.Column("chain", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("household_id", "seq"),
     )
@@ -174,12 +174,13 @@ def _traces() -> None:
         "invitation",
         sa.Column("household_id", sa.String(64), nullable=False),
         sa.Column("invitation_id", sa.String(64), nullable=False),
-        sa.Column("person_id", sa.String(64), nullable=False),
+        sa.Column("person_id", sa.String(64), nullable=True),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("household_id", "invitation_id"),
         sa.ForeignKeyConstraint(["household_id", "person_id"], ["person.household_id", "person.person_id"]),
+        sa.ForeignKeyConstraint(["household_id"], ["household.household_id"]),
         sa.UniqueConstraint("household_id", "digest"),
     )
     op.create_table(
@@ -262,6 +263,22 @@ def _more() -> None:
         sa.ForeignKeyConstraint(["household_id", "person_id"], ["person.household_id", "person.person_id"]),
     )
     op.create_index("voiceprint_by_person", "voiceprint", ["household_id", "person_id"])
+    op.create_table(
+        "review",
+        sa.Column("household_id", sa.String(64), nullable=False),
+        sa.Column("review_id", sa.String(64), nullable=False),
+        sa.Column("person_id", sa.String(64), nullable=False),
+        sa.Column("recording_id", sa.String(64), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("key_id", sa.String(64), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("household_id", "review_id"),
+        sa.ForeignKeyConstraint(["household_id", "person_id"], ["person.household_id", "person.person_id"]),
+        sa.ForeignKeyConstraint(["household_id", "recording_id"], ["recording.household_id", "recording.recording_id"]),
+        sa.UniqueConstraint("household_id", "digest"),
+    )
     op.create_table(
         "take",
         sa.Column("household_id", sa.String(64), nullable=False),

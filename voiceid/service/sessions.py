@@ -1,0 +1,73 @@
+"""Sessions of the page: the token lies in a cookie that no script can read and no other site can use.
+
+A browser may hold two at once, the owner's and a person's; every request says in a header which of them it speaks for.
+Another site's page cannot send that header, and its `Origin` gives it away.
+"""
+
+from datetime import UTC, datetime
+from typing import Literal
+from urllib.parse import urlsplit
+
+from fastapi import Response
+from fastapi.requests import HTTPConnection
+
+from voiceid.errors import NotAllowed
+from voiceid.views import Session
+
+PageRole = Literal["owner", "person"]
+HEADER = "voiceid-session"
+ROLES: tuple[PageRole, ...] = ("owner", "person")
+
+
+def cookie_token(connection: HTTPConnection) -> str:
+    """The token of the session that the page speaks for; empty if it names none or has none.
+
+    Raises: NotAllowed, for another site's page.
+    """
+    if connection.scope["type"] == "websocket":  # a browser sends no header of ours with it, but always its origin
+        role = connection.query_params.get("session", "")
+        if "origin" not in connection.headers:
+            return ""
+    else:
+        role = connection.headers.get(HEADER, "")
+    if role not in ROLES:
+        return ""
+    refuse_other_sites(connection)
+    return connection.cookies.get(_name(role), "")
+
+
+def refuse_other_sites(connection: HTTPConnection) -> None:
+    """Let only our own pages through; whoever sends no `Origin` is no browser, or reads.
+
+    Raises: NotAllowed.
+    """
+    origin = connection.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != connection.headers.get("host"):
+        raise NotAllowed("a session's cookie serves only its own page")
+    if connection.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+        raise NotAllowed("a session's cookie serves only its own page")
+
+
+def put_cookie(connection: HTTPConnection, response: Response, session: Session) -> PageRole:
+    """Lay the session's token into its cookie; whose session it is."""
+    role: PageRole = "person" if session.person else "owner"
+    response.set_cookie(
+        _name(role), session.token, max_age=int((session.expires_at - datetime.now(UTC)).total_seconds()), path="/",
+        httponly=True, samesite="strict", secure=connection.url.scheme == "https",
+    )
+    return role
+
+
+def drop_cookie(response: Response, role: PageRole) -> None:
+    """Let the browser forget a session."""
+    response.delete_cookie(_name(role), path="/", httponly=True, samesite="strict")
+
+
+def held(connection: HTTPConnection) -> dict[PageRole, str]:
+    """The tokens of all sessions in this browser."""
+    found = {role: connection.cookies.get(_name(role), "") for role in ROLES}
+    return {role: token for role, token in found.items() if token}
+
+
+def _name(role: PageRole) -> str:
+    return f"voiceid_{role}"

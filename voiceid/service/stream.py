@@ -1,0 +1,121 @@
+"""One live connection: chunks in, events out, one at a time, so that a sender who is too fast has to wait."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from fastapi import WebSocket
+from starlette.websockets import WebSocketDisconnect
+
+from voiceid.errors import Busy, Idle, InvalidRequest, NotAuthenticated, VoiceIdError
+from voiceid.listen import Event, Listener
+from voiceid.ports import Actor
+from voiceid.service.pool import EncoderPool
+from voiceid.service.problems import as_problem
+from voiceid.views import Decided
+
+T = TypeVar("T")
+
+IDLE_S = 30.0
+"""A connection that sends nothing for so long is closed."""
+BUSY_S = 3.0
+"""So long a chunk waits for a free encoder before the connection is given up."""
+_RETRY_S = 0.05
+_POLICY, _TRY_AGAIN, _FAILED = 1008, 1013, 1011
+_UNAVAILABLE, _OURS = 503, 500
+
+Heard = Callable[[Decided, float], None]
+
+
+class Stream:
+    """Carries sound to a listener and its events back, until either side has had enough."""
+
+    def __init__(
+        self, socket: WebSocket, pool: EncoderPool, listener: Listener, still: Callable[[], Actor | None], heard: Heard
+    ) -> None:
+        self._socket = socket
+        self._pool = pool
+        self._listener = listener
+        self._still = still
+        """Whose token it is, read anew; None once it has been revoked."""
+        self._heard = heard
+
+    async def run(self) -> None:
+        """Serve the connection to its end.
+
+        Raises: Idle, Busy, InvalidRequest, AudioTooLong, NotAuthenticated; the caller tells and closes.
+        """
+        await send(self._socket, self._listener.begin())
+        while True:
+            try:
+                message = await asyncio.wait_for(self._socket.receive(), IDLE_S)
+            except TimeoutError:
+                raise Idle(f"nothing came for {IDLE_S:.0f} s") from None
+            if message["type"] == "websocket.disconnect":
+                return
+            if message.get("bytes") is not None:
+                await self._tell(self._listener.hear(message["bytes"]))
+            elif _is_end(message.get("text") or ""):
+                await self._tell(self._listener.end())
+            else:
+                raise InvalidRequest('message: a chunk of sound, or {"type": "end"}')
+
+    async def _tell(self, events: Iterator[Event]) -> None:
+        """Send each event as soon as it is known, if the token still counts."""
+        while True:
+            began = time.perf_counter()
+            event, welcome = await self._in_pool(lambda: self._next(events))
+            if event is None:
+                return
+            if not welcome:
+                raise NotAuthenticated
+            if isinstance(event, Decided):
+                self._heard(event, time.perf_counter() - began)
+            await send(self._socket, event)
+
+    def _next(self, events: Iterator[Event]) -> tuple[Event | None, bool]:
+        event = next(events, None)
+        return event, event is None or self._still() is not None
+
+    async def _in_pool(self, work: Callable[[], T]) -> T:
+        """Wait for a free encoder, but not for ever: a microphone does not wait.
+
+        Raises: Busy.
+        """
+        deadline = time.monotonic() + BUSY_S
+        while True:
+            try:
+                return await self._pool.run(work)
+            except Busy:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(_RETRY_S)
+
+
+async def send(socket: WebSocket, event: Event) -> None:
+    """Send one event; of a decision the answer's members stand beside its type."""
+    content: dict[str, Any] = asdict(event)
+    if isinstance(event, Decided):
+        answer = {name: value for name, value in content.pop("answer").items() if value is not None or name == "person"}
+        content |= answer
+    await socket.send_text(json.dumps(content))
+
+
+async def refuse(socket: WebSocket, error: VoiceIdError) -> None:
+    """Tell what is wrong, as problem details, and close."""
+    code = _TRY_AGAIN if error.status == _UNAVAILABLE else _FAILED if error.status >= _OURS else _POLICY
+    try:
+        await socket.send_text(json.dumps({"type": "error", "problem": as_problem(error)}))
+        await socket.close(code)
+    except (WebSocketDisconnect, RuntimeError):
+        return  # whoever it was has gone already
+
+
+def _is_end(text: str) -> bool:
+    try:
+        return bool(json.loads(text) == {"type": "end"})
+    except ValueError:
+        return False
