@@ -33,4 +33,5 @@ EXPOSE 8443
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
     CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['VOICEID_PORT']), timeout=4); c.request('GET', '/healthz'); sys.exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["voiceid"]
-CMD ["serve"]
+# Plain HTTP leaves the container only where its port is published: the host's loopback, or a proxy that adds TLS.
+CMD ["serve", "--unsafe-plain-http"]

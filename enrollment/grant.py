@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from enrollment.revoke import Forgetter
+from enrollment.shorten import shorten
 from enrollment.word import enter
 from voiceid import policy
 from voiceid.errors import InvalidRequest, NotAllowed, NotForChildren, StalePolicy
@@ -53,22 +54,30 @@ class Grants:
         Raises: StalePolicy; NotForChildren; NotAllowed, when a child is to agree alone; InvalidRequest; NotFound.
         """
         _check(decision, self._store.now())
-        if decision.decision == "denied" and self._is_granted(household, person, purpose):
-            receipt = self._forgetting.withdraw(actor, household, person, [purpose])
-            last = [record for record in self._book.history(household, person) if record.purpose == purpose][-1]
-            return replace(last, receipt=receipt.id)
         with self._store.database.writer(household) as tx:
             given_by = self._entitled(tx, actor, household, person, purpose, decision)
-            record = enter(self._store, tx, household, person, purpose, decision.decision, decision, given_by)
-            raise_epoch(tx, household)
-            self._store.note(tx, actor, household, f"consent {decision.decision}", person, purpose)
-            reach("consent.before-commit")
+            last = consents.states(tx, household, person).get(purpose)
+            withdrawal = decision.decision == "denied" and last is not None and last.change == "granted"
+            record = None if withdrawal else self._enter(tx, actor, household, person, purpose, decision, given_by)
         reach("consent.after-commit")
+        return record or self._take_back(actor, household, person, purpose)
+
+    def _enter(
+        self, tx: Connection, actor: Actor, household: HouseholdId, person: PersonId, purpose: Purpose,
+        decision: ConsentDecision, given_by: str,
+    ) -> ConsentRecord:
+        record = enter(self._store, tx, household, person, purpose, decision.decision, decision, given_by)
+        if decision.decision == "granted":
+            shorten(self._store, tx, household, person)
+        raise_epoch(tx, household)
+        self._store.note(tx, actor, household, f"consent {decision.decision}", person, purpose)
+        reach("consent.before-commit")
         return record
 
-    def _is_granted(self, household: HouseholdId, person: PersonId, purpose: Purpose) -> bool:
-        with self._store.database.reader() as tx:
-            return purpose in consents.agreed(tx, household, person, self._store.now())
+    def _take_back(self, actor: Actor, household: HouseholdId, person: PersonId, purpose: Purpose) -> ConsentRecord:
+        receipt = self._forgetting.withdraw(actor, household, person, [purpose])
+        last = [record for record in self._book.history(household, person) if record.purpose == purpose][-1]
+        return replace(last, receipt=receipt.id)
 
     def _entitled(
         self, tx: Connection, actor: Actor, household: HouseholdId, person: PersonId, purpose: Purpose,

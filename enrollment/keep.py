@@ -17,7 +17,6 @@ from voiceid.types import SAVE_RECORDINGS, TRANSCRIPTS, ConsentState, Decision, 
 from voiceid.views import ResponseText
 
 _log = logging.getLogger(__name__)
-_NOTHING_KEPT = "none"
 
 
 class RequestKeeper:
@@ -55,7 +54,7 @@ class RequestKeeper:
         return {
             purpose: state
             for purpose in (SAVE_RECORDINGS, TRANSCRIPTS)
-            if (state := states.get(purpose)) and state.agreed(now) and state.retention != _NOTHING_KEPT
+            if (state := states.get(purpose)) and state.agreed(now) and state.retention != policy.KEEP_NOTHING
         }
 
     def _write(

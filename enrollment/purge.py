@@ -12,18 +12,20 @@ Each step can be repeated; `resume` takes up whatever a crash left pending.
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from enrollment.receipt import Signer
 from enrollment.word import take_back_again
-from voiceid.errors import KeysUnavailable, PurgeIncomplete
+from voiceid.errors import KeysUnavailable, PurgeIncomplete, StoreUnavailable
 from voiceid.failpoint import reach
 from voiceid.ports import SYSTEM, Actor
 from voiceid.store import chain, ids, tables
+from voiceid.store.database import hold
 from voiceid.store.store import Store, raise_epoch
 from voiceid.types import HouseholdId, PersonId, Purpose
 from voiceid.views import Receipt, Scope, StoreCount
@@ -102,6 +104,8 @@ class Purge:
 
     def begin(self, tx: Connection, actor: Actor, scope: Scope, *, purge: str | None = None) -> str:
         """Step 1: write down what goes, within the transaction that withdraws the consent; the purge's id."""
+        if purge is None and scope.until is not None:
+            scope = replace(scope, until=self._after_everything(tx, scope))
         purge = purge or ids.new_id()
         found: dict[str, int] = {}
         doomed: list[str] = []
@@ -121,15 +125,24 @@ class Purge:
         self._store.note(tx, actor, scope.household, "erased", scope.person, scope.why)
         return purge
 
+    def _after_everything(self, tx: Connection, scope: Scope) -> datetime:
+        """A moment later than all that is there now: a clock that was set back must not hide anything from a purge."""
+        there, latest = replace(scope, until=None), self._store.now()
+        for name, shelf in SHELVES.items():
+            if name in scope.stores and "created_at" in shelf.table.c:
+                newest = tx.execute(select(func.max(shelf.table.c.created_at)).where(shelf.matching(there))).scalar()
+                latest = max(latest, newest + timedelta(microseconds=1)) if newest else latest
+        return latest
+
     def run(self, household: HouseholdId, purge: str) -> Receipt:
-        """Steps 2 to 4. A key store that cannot be written leaves the receipt pending; it is tried again later."""
+        """Steps 2 to 4. A store that cannot be written leaves the receipt pending; it is tried again later."""
         reach("purge.begun")
         row = self._row(household, purge)
         if row.state != "complete":
             try:
                 self._destroy(row)
                 self._erase(row)
-            except (KeysUnavailable, PurgeIncomplete):
+            except (KeysUnavailable, StoreUnavailable, PurgeIncomplete, IntegrityError):
                 _log.exception("a purge is pending", extra={"purge": purge})
         return self.receipt(household, purge)
 
@@ -197,6 +210,7 @@ class Purge:
         """
         scope, found = _scope(row.scope), json.loads(row.found)
         with self._store.database.writer() as tx:
+            hold(tx, scope.household)  # it may be gone already: then nobody else writes there
             here = and_(_P.c.household_id == scope.household, _P.c.purge_id == row.purge_id)
             if tx.execute(select(_P.c.state).where(here).with_for_update()).scalar_one() == "complete":
                 return
@@ -207,8 +221,9 @@ class Purge:
             reach("purge.rows-deleted")
             counts = [StoreCount(name, found[name], self._left(tx, name, scope)) for name in found]
             for copy in self._copies:
+                held = copy.count(scope.household, scope.person)
                 copy.forget(scope.household, scope.person)
-                counts.append(StoreCount(copy.name, 0, copy.count(scope.household, scope.person)))
+                counts.append(StoreCount(copy.name, held, copy.count(scope.household, scope.person)))
             if any(count.left for count in counts):
                 raise PurgeIncomplete(", ".join(count.store for count in counts if count.left))
             self._complete(tx, row, scope, counts)

@@ -158,7 +158,7 @@ def kantara_receipt(record: ConsentRecord, context: Context) -> dict[str, Any]:
                         "primaryPurpose": name == "voice_id",
                         "termination": record.retention or "when withdrawn",
                         "thirdPartyDisclosure": name == "share",
-                        "thirdPartyName": name_of_skill(record.purpose) if name == "share" else None,
+                        **({"thirdPartyName": name_of_skill(record.purpose)} if name == "share" else {}),
                     }
                 ],
             }

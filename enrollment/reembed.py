@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, select
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Select, select
 
 from enrollment.purge import Purge
-from enrollment.take import needed_for_voice_id
+from enrollment.take import TAKES_NEEDED, needed_for_voice_id
 from voiceid import policy
 from voiceid.decode import from_flac
 from voiceid.ports import SYSTEM, Encoder, SpeechCheck
@@ -56,12 +57,12 @@ def _carry(
     owner = Owner(HouseholdId(row.household_id), PersonId(row.person_id))
     with store.database.reader() as tx:
         vectors = _vectors(store, tx, owner, encoder, check)
-    if not vectors:
+    if len(vectors) < TAKES_NEEDED:
         return False
-    takes, voiceprint = np.stack(vectors), ids.new_id()
+    takes, voiceprint = np.stack(list(vectors.values())), ids.new_id()
     with store.database.writer(owner.household) as tx:
         yes = consents.agreed(tx, owner.household, owner.person, store.now())
-        if not yes >= needed_for_voice_id(rule):
+        if not yes >= needed_for_voice_id(rule) or not _still_there(tx, owner, row.voiceprint_id, set(vectors)):
             return False
         scope = Scope(
             owner.household, owner.person, frozenset({"voiceprints"}), "re-embedded", frozenset({row.voiceprint_id})
@@ -69,19 +70,34 @@ def _carry(
         ended = purge.begin(tx, SYSTEM, scope)
         now, alike = store.now(), round(cohesion(takes), 4)
         sealed = store.vault.seal(owner.place("voiceprint", voiceprint), biometrics.vector_bytes(takes))
-        biometrics.add_voiceprint(tx, owner, voiceprint, encoder.model_id, sealed, len(takes), alike, now)
+        biometrics.add_voiceprint(
+            tx, owner, voiceprint, encoder.model_id, sealed, len(takes), alike, row.created_at, row.last_used_on
+        )
         chain.append(tx, tables.ledger, owner.household, {"at": now, "event": "re-embedded", "person_id": owner.person})
         store.note(tx, SYSTEM, owner.household, "voiceprint re-embedded", owner.person, encoder.model_id)
     purge.run(owner.household, ended)
     return True
 
 
-def _vectors(store: Store, tx: Connection, owner: Owner, encoder: Encoder, check: SpeechCheck) -> list[Any]:
-    """Embeddings of the enrollment takes that were kept and can still be read."""
-    mine = select(_R).where(
-        _R.c.household_id == owner.household, _R.c.person_id == owner.person, _R.c.kind == "take"
+def _still_there(tx: Connection, owner: Owner, voiceprint: str, recordings: set[str]) -> bool:
+    """Whether nothing that this is made from was deleted while it was being made."""
+    old = select(_V.c.voiceprint_id).where(
+        _V.c.household_id == owner.household, _V.c.voiceprint_id == voiceprint, tables.spared(_V)
     )
-    found = []
+    return tx.execute(old).first() is not None and recordings <= set(tx.execute(_takes_of(owner)).scalars())
+
+
+def _takes_of(owner: Owner) -> Select[Any]:
+    mine = _R.c.household_id == owner.household, _R.c.person_id == owner.person, _R.c.kind == "take"
+    return select(_R.c.recording_id).where(*mine, tables.spared(_R))
+
+
+def _vectors(
+    store: Store, tx: Connection, owner: Owner, encoder: Encoder, check: SpeechCheck
+) -> dict[str, NDArray[np.float32]]:
+    """Embeddings of the enrollment takes that were kept and can still be read, by recording."""
+    mine = _takes_of(owner).add_columns(_R.c.key_id, _R.c.sealed)
+    found = {}
     for row in tx.execute(mine.order_by(_R.c.created_at)):
         try:
             flac = store.vault.open(owner.place("recording", row.recording_id), row.key_id, row.sealed)
@@ -89,5 +105,5 @@ def _vectors(store: Store, tx: Connection, owner: Owner, encoder: Encoder, check
             continue
         speech = check(from_flac(flac))
         if not isinstance(speech, Unusable):
-            found.append(encoder.embed(speech).vector)
+            found[row.recording_id] = encoder.embed(speech).vector
     return found

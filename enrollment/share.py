@@ -24,6 +24,8 @@ class PairwisePseudonyms:
             if Purpose(f"share:{skill}") not in consents.agreed(tx, household, person, self._store.now()):
                 return None
             row = tx.execute(mine).first()
+            if row is not None and tx.execute(mine.where(tables.spared(_P))).first() is None:
+                return None  # the old name is still being erased
             if row is not None:
                 place = owner.place("pseudonym", row.pseudonym_id)
                 return self._store.vault.open(place, row.key_id, row.sealed).decode()

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from enrollment.purge import Purge
 from voiceid import policy
@@ -165,7 +165,7 @@ class Takes:
         """The accepted takes of an enrollment, oldest first."""
         mine = select(_T).where(
             _T.c.household_id == household, _T.c.person_id == person, _T.c.enrollment_id == enrollment
-        )
+        ).where(tables.spared(_T))
         owner = Owner(household, person)
         found = []
         for row in tx.execute(mine.order_by(_T.c.created_at)):
@@ -177,11 +177,17 @@ class Takes:
     def begin_erasing(
         self, tx: Connection, actor: Actor, household: HouseholdId, person: PersonId, enrollment: str, why: str
     ) -> str:
-        """Mark an unfinished enrollment, its takes and their recordings for erasure; the purge's id."""
+        """Close an unfinished enrollment, mark it, its takes and their recordings for erasure; the purge's id."""
+        self.shut(tx, household, enrollment)
         takes = select(_T.c.take_id).where(_T.c.household_id == household, _T.c.enrollment_id == enrollment)
         records = frozenset([enrollment, *tx.execute(takes).scalars()])
         stores = frozenset({"takes", "enrollments", "reviews", "recordings"})
         return self._purge.begin(tx, actor, Scope(household, person, stores, why, records))
+
+    def shut(self, tx: Connection, household: HouseholdId, enrollment: str) -> None:
+        """From this transaction on nothing can be added to an enrollment, even while its purge is pending."""
+        mine = update(_E).where(_E.c.household_id == household, _E.c.enrollment_id == enrollment)
+        tx.execute(mine.values(expires_at=self._store.now()))
 
     def _keep(
         self, tx: Connection, owner: Owner, enrollment: str, vector: NDArray[np.float32], heard: Speech, pcm: Pcm,
@@ -190,12 +196,13 @@ class Takes:
         take, now = ids.new_id(), self._store.now()
         content = {"vector": biometrics.vector_bytes(vector).hex(), "speech_s": heard.quality.speech_s}
         items = [(owner.place("take", take), json.dumps(content).encode())]
-        if flac is not None:
+        saving = consents.states(tx, owner.household, owner.person).get(SAVE_RECORDINGS)
+        retention = saving.retention if saving else None
+        if flac is not None and retention != policy.KEEP_NOTHING:
             items.append((owner.place("recording", take), flac))
         sealed = self._store.vault.seal_all(items)
         biometrics.add_take(tx, owner, take, enrollment, sealed[0], now)
-        if flac is not None:
-            retention = consents.states(tx, owner.household, owner.person)[SAVE_RECORDINGS].retention
+        if len(sealed) > 1:
             child = kind_of(tx, owner.household, owner.person) == "child"
             expires = policy.expiry(retention, now, child=child)
             biometrics.add_recording(tx, owner, take, "take", sealed[1], pcm.duration_s, now, expires)

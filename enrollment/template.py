@@ -70,6 +70,7 @@ class Enroller:
             )).scalars().all()
             spent = frozenset([enrollment, *(take.id for take in kept), *replaced])
             stores = frozenset({"takes", "enrollments", "voiceprints"})
+            self._takes.shut(tx, household, enrollment)
             purge = self._purge.begin(tx, actor, Scope(household, person, stores, "enrollment completed", spent))
             now, alike = self._store.now(), round(cohesion(vectors), 4)
             sealed = self._store.vault.seal(owner.place("voiceprint", voiceprint), biometrics.vector_bytes(vectors))

@@ -1,4 +1,4 @@
-"""A small household in this process: the real store and the real routes, a clock that a test turns, voices made to order.
+"""A small household in this process: the real store, the real routes, a clock that a test turns, voices made to order.
 
 The encoder and the speech check are replaced at their ports. A clip carries its own embedding in its first samples, so
 a test says exactly how alike two voices are; everything after the encoder is what ships.
@@ -9,6 +9,7 @@ import shutil
 import wave
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -116,8 +117,8 @@ def everything_is_speech(pcm: Pcm, /) -> Speech | Unusable:
 class Clock:
     """`Clock`: stands still until a test turns it."""
 
-    def __init__(self) -> None:
-        self.time = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+    def __init__(self, time: datetime = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)) -> None:
+        self.time = time
 
     def __call__(self) -> datetime:
         return self.time
@@ -155,6 +156,23 @@ class Home:
         self.id = started.household
         self.path = f"/v1/households/{self.id}"
         self.admin, self.owner = bearer(started.admin_token), bearer(started.owner_token)
+
+    def twin(self, root: Path) -> "Home":
+        """The same household in another place, as it is now: making one is quick, enrolling is not."""
+        shutil.copytree(self.root, root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*-shm"))
+        return self._moved(root)
+
+    def beside(self) -> "Home":
+        """A second process on the same data and keys."""
+        return self._moved(self.root)
+
+    def _moved(self, root: Path) -> "Home":
+        other = copy(self)
+        other.root, other.clock, other.encoder = root, Clock(self.clock()), FixedEncoder(self.encoder.model_id)
+        other.settings = self.settings.model_copy(update={"data_dir": root / "data", "keys_dir": root / "keys"})
+        other.members = dict(self.members)
+        other._open()
+        return other
 
     def _open(self) -> None:
         fakes: dict[str, Any] = {"encoder": self.encoder, "check": everything_is_speech, "bars": BARS}
@@ -291,8 +309,9 @@ class Home:
         return set(self.services.store.keys.alive())
 
     def bytes_on_disk(self) -> dict[str, bytes]:
-        """Every file of the installation."""
-        return {str(path.relative_to(self.root)): path.read_bytes() for path in self.root.rglob("*") if path.is_file()}
+        """Every file of the installation, but for SQLite's shared memory: readers enter their locks into that."""
+        files = [path for path in self.root.rglob("*") if path.is_file() and not path.name.endswith("-shm")]
+        return {str(path.relative_to(self.root)): path.read_bytes() for path in files}
 
 
 def bearer(token: str) -> dict[str, str]:

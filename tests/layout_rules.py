@@ -12,7 +12,7 @@ from pathlib import Path
 ORDER = (
     "types", "errors", "failpoint", "jws", "settings", "views", "ports", "policy", "onnx", "containers", "decode", "speech",
     "encode", "voiceprint", "consent", "match", "calibration", "decide", "respond", "recognize", "listen", "store",
-    "scan", "client", "evaluate", "service", "demo", "cli",
+    "scan", "client", "evaluate", "service", "demo", "cli", "__main__",
 )  # fmt: skip
 """The modules of `voiceid`, read downwards: each imports only those before it."""
 
@@ -23,7 +23,7 @@ SOLE_IMPORTERS = {
     "alembic": ("voiceid/store/",),
     "faiss": ("voiceid/match.py",),
     "fastapi": ("voiceid/service/",),
-    "httpx": ("voiceid/client.py", "voiceid/encode/pull.py"),
+    "httpx": ("voiceid/client.py", "voiceid/client/", "voiceid/encode/pull.py"),
     "matplotlib": ("voiceid/evaluate/",),
     "onnxruntime": ("voiceid/onnx.py",),
     "scipy": ("voiceid/evaluate/",),

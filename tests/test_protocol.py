@@ -119,6 +119,7 @@ def test_a_request_that_the_speech_check_refused_is_anonymous(people: list[Voice
 
     outcome = ours(trials, table, BARS)
 
+    assert (trials.scores[refused] == -math.inf).all()
     assert refused.any()
     assert not outcome.named[refused].any()
     assert outcome.named[~refused & (trials.own != GUEST)].all()

@@ -59,13 +59,14 @@ def check(file: Path, sha256: str) -> None:
         sys.exit(f"{file.name} is not the published file: its SHA-256 differs")
 
 
-def write_model(into: Path, name: str, content: bytes, facts: Mapping[str, Any], card: str) -> None:
-    """Write the network, the card that `voiceid.onnx` checks it against, and the card for readers."""
+def write_model(into: Path, name: str, content: bytes, facts: Mapping[str, Any], told: Mapping[str, Any]) -> None:
+    """Write the network, the card that `voiceid.onnx` checks it against, and the card for readers: `told` fills it."""
     into.mkdir(parents=True, exist_ok=True)
     known = {"name": name, "sha256": digest(content), "bytes": len(content), **facts}
     (into / f"{name}.onnx").write_bytes(content)
     (into / f"{name}.json").write_text(json.dumps(known, indent=2) + "\n")
-    (into / f"{name}.md").write_text(card)
+    card = Path(__file__).with_name(f"{name}.card.md").read_text()
+    (into / f"{name}.md").write_text(card.format(sha256=known["sha256"], bytes=known["bytes"], **told))
     print(f"{name}.onnx: {len(content)} bytes, sha256 {known['sha256']}")
 
 

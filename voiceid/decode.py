@@ -23,8 +23,8 @@ from voiceid.errors import (
 )
 from voiceid.types import SAMPLE_RATE_HZ, Pcm, Samples
 
-FULL_SCALE = 0.99
-"""Samples at or beyond this count as clipped: below the largest of 8 bits (0.992), above what a codec makes of it."""
+FULL_SCALE = 0.98
+"""Samples at or beyond this count as clipped: just below the largest of mu-law (0.9804), A-law and 8 bits."""
 LOUDEST = 2.0**31
 """Beyond this no sample is sound, whatever scale its writer had in mind."""
 _BLOCK = 1 << 18
@@ -148,8 +148,11 @@ def _coded_blocks(body: bytes, found: Outline) -> Iterator[NDArray[np.float32]]:
         with _Forward(io.BytesIO(sound)) as file:
             if (file.samplerate, file.channels) != (found.rate_hz, found.channels):
                 raise LyingHeader("the header and the sound differ in rate or channels")
-            step = max(1, _BLOCK // file.channels)
+            step, read = max(1, _BLOCK // file.channels), 0
             while len(block := file.read(step, dtype="float32", always_2d=True)):
+                read += len(block)
                 yield block
+            if found.form == "Ogg" and read != file.frames:  # counted from the positions of the pages
+                raise LyingHeader(declared=file.frames, held=read)
     except soundfile.LibsndfileError as failed:
         raise TruncatedAudio(f"the {found.form} file is cut off or damaged") from failed

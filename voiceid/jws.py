@@ -48,7 +48,7 @@ def verify(signed: str, keys: Iterable[Mapping[str, str]]) -> dict[str, Any]:
         Ed25519PublicKey.from_public_bytes(decoded(jwk["x"])).verify(raw, f"{head}.{body}".encode())
     except InvalidSignature:
         raise ReceiptInvalid("the signature does not fit: it was changed, or another key signed it") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ReceiptInvalid("this is not a signed receipt") from None
     return payload
 

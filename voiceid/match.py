@@ -31,12 +31,13 @@ class Index:
 
     @classmethod
     def build(cls, voiceprints: list[Voiceprint], model_id: ModelId, dim: int, epoch: int) -> "Index":
-        """Pool each person's takes into one unit vector and index them."""
+        """Pool each person's takes into one unit vector and index them; a damaged voiceprint names nobody."""
         index = faiss.IndexIDMap2(faiss.IndexFlatIP(dim))
-        if voiceprints:
-            vectors = np.stack([pooled(one.takes) for one in voiceprints]).astype(np.float32)
-            index.add_with_ids(vectors, np.arange(len(voiceprints), dtype=np.int64))
-        return cls(model_id, epoch, tuple(one.person for one in voiceprints), index)
+        sound = [one for one in voiceprints if one.takes.shape[1:] == (dim,) and np.isfinite(one.takes).all()]
+        if sound:
+            vectors = np.stack([pooled(one.takes) for one in sound]).astype(np.float32)
+            index.add_with_ids(vectors, np.arange(len(sound), dtype=np.int64))
+        return cls(model_id, epoch, tuple(one.person for one in sound), index)
 
     def nearest(self, probe: Embedding, *, among: Permit) -> list[Match]:
         """Score the permitted people against one embedding, best first.
@@ -52,7 +53,8 @@ class Index:
             return []
         selector = faiss.IDSelectorBatch(np.array(allowed, dtype=np.int64))
         chosen = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]  # not in faiss's stubs
-        scores, found = self.faiss_index.search(probe.vector[np.newaxis].astype(np.float32), len(allowed), params=chosen)
+        asked = probe.vector[np.newaxis].astype(np.float32)
+        scores, found = self.faiss_index.search(asked, len(allowed), params=chosen)
         pairs = zip(found[0], scores[0], strict=True)
         return [Match(self.people[at], float(score)) for at, score in pairs if at >= 0]
 

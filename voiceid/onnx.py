@@ -22,12 +22,17 @@ _LARGE = 100_000
 
 
 class Network:
-    """A loaded network. Calls from several threads do not disturb each other."""
+    """A loaded network. Calls from several threads do not disturb each other.
 
-    def __init__(self, path: Path) -> None:
+    Raises: ModelDamaged, when the file does not have the SHA-256 that its card states.
+    """
+
+    def __init__(self, path: Path, sha256: str) -> None:
         with path.open("rb") as file:
             self.digest = hashlib.file_digest(file, "sha256").hexdigest()
         """SHA-256 of the file, 64 hexadecimal digits."""
+        if self.digest != sha256:
+            raise ModelDamaged(f"the model {path.stem} is not the one that its card describes")
         self._session = onnxruntime.InferenceSession(path, _options(), providers=["CPUExecutionProvider"])
         self._outputs = [output.name for output in self._session.get_outputs()]
 
@@ -38,14 +43,11 @@ class Network:
         Raises: ModelDamaged, when file or card is missing, or the digest differs.
         """
         try:
-            published = json.loads((_MODELS / f"{name}.json").read_bytes())["sha256"]
+            sha256 = json.loads((_MODELS / f"{name}.json").read_bytes())["sha256"]
             with as_file(_MODELS / f"{name}.onnx") as path:
-                network = cls(path)
-        except (OSError, ValueError, LookupError) as missing:
+                return cls(path, sha256)
+        except (OSError, ValueError, LookupError, TypeError) as missing:
             raise ModelDamaged(f"the model {name} or its card cannot be read") from missing
-        if network.digest != published:
-            raise ModelDamaged(f"the model {name} is not the one that its card describes")
-        return network
 
     def run(self, inputs: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """Compute every output, in the order in which the network declares them."""

@@ -23,6 +23,9 @@ ADULTS_ONLY = frozenset({HUMAN_REVIEW})
 CHILD_RETENTION_DAYS = 90
 """A child's data is kept at most so long after its last use."""
 
+KEEP_NOTHING = "none"
+"""The retention under which nothing is written in the first place."""
+
 _RETENTION = re.compile(r"until_deleted|none|18_months|3_months|days:([1-9]\d{0,3})")
 _RETENTION_DAYS = {"18_months": 548, "3_months": 92}
 
@@ -105,7 +108,7 @@ def default_retention(purpose: Purpose) -> str | None:
 def expiry(retention: str | None, kept_since: datetime, *, child: bool = False) -> datetime | None:
     """When something kept since then must be gone; None: when it is deleted."""
     days = None
-    if retention == "none":
+    if retention == KEEP_NOTHING:
         days = 0
     elif retention is not None and (found := _RETENTION.fullmatch(retention)):
         days = int(found[1]) if found[1] else _RETENTION_DAYS.get(retention)

@@ -21,6 +21,8 @@ class Guess:
     person: PersonId
     view: PersonView
     confidence: float
+    certain: bool
+    """As certain as storing would need."""
 
 
 _TELLS_NOTHING = frozenset({"device", "skill"})
@@ -79,12 +81,12 @@ class Recognizer:
         return _explained(answer, decision, began) if explain else answer
 
     def guess(self, speech: Speech, household: HouseholdId, actor: Actor) -> Guess | None:
-        """Name the speaker of speech that is still going on; None unless it is as certain as storing would need."""
+        """Name the speaker of speech that is still going on, by the bars of every answer; None: nobody yet."""
         decision = self._decide(speech, household)
-        if decision.person is None or not decision.storable:
+        if decision.person is None:
             return None
         view = self.view(decision.person, household, actor)
-        return Guess(decision.person, view, round(decision.confidence, 4)) if view else None
+        return Guess(decision.person, view, round(decision.confidence, 4), decision.storable) if view else None
 
     def view(self, person: PersonId, household: HouseholdId, actor: Actor) -> PersonView | None:
         """This person as the caller may know them, if they still agree to be named; consent is read now."""
@@ -139,7 +141,10 @@ class Recognizer:
             return None
         if actor.skill is None:
             return PersonView(profile.person, profile.display_name, profile.preferences)
-        known_as = self.pseudonyms.pseudonym(household, profile.person, actor.skill)
+        try:
+            known_as = self.pseudonyms.pseudonym(household, profile.person, actor.skill)
+        except VoiceIdError:
+            return None  # a name that cannot be read or kept names nobody
         return PersonView(known_as, profile.display_name, profile.preferences) if known_as else None
 
 

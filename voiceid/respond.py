@@ -18,7 +18,7 @@ from voiceid.views import ResponseTemplate, ResponseText
 
 TEMPLATE_CHARS = 2000
 TEXT_CHARS = 4000
-_FILTERS = ("default", "lower", "upper", "capitalize", "title", "trim", "round", "int", "first", "last", "length")
+_FILTERS = ("default", "lower", "upper", "capitalize", "title", "trim", "int", "first", "last", "length")
 _PERSONAL = frozenset({"name", "preferences", "locale", "intent", "hour", "daypart"})
 _ANYONE = _PERSONAL - {"name", "preferences"}
 _ALLOWED = (
@@ -69,26 +69,30 @@ def shipped_intents() -> list[str]:
 
 
 def check(template: ResponseTemplate) -> None:
-    """Refuse a template that is too long, uses what it may not, or does not render.
+    """Refuse a template that is too long, uses what it may not, or cannot be filled.
 
     Raises: InvalidRequest, naming the field and the reason.
     """
     for field, source, known in (
         ("personal", template.personal, _PERSONAL), ("anonymous", template.anonymous, _ANYONE)
     ):  # fmt: skip
-        if len(source) > TEMPLATE_CHARS:
-            raise InvalidRequest(f"{field}: at most {TEMPLATE_CHARS} characters")
+        if len(source) > TEMPLATE_CHARS or "\x00" in source:
+            raise InvalidRequest(f"{field}: a text of at most {TEMPLATE_CHARS} characters")
         try:
-            tree = _environment.parse(source)
-        except TemplateError as error:
+            for node in _environment.parse(source).find_all(nodes.Node):
+                _refuse(field, node, known)
+            _environment.from_string(source)  # only now: compiling already reckons with constants
+        except (TemplateError, SyntaxError, RecursionError, MemoryError) as error:  # all but the first: too deep
             raise InvalidRequest(f"{field}: not a template ({type(error).__name__})") from None
-        for node in tree.find_all(nodes.Node):
-            if not isinstance(node, _ALLOWED):
-                raise InvalidRequest(f"{field}: {type(node).__name__} is not allowed here")
-            if isinstance(node, nodes.Name) and node.name not in known:
-                raise InvalidRequest(f"{field}: may use {', '.join(sorted(known))}")
-            if isinstance(node, nodes.Filter) and node.name not in _FILTERS:
-                raise InvalidRequest(f"{field}: may use the filters {', '.join(_FILTERS)}")
+
+
+def _refuse(field: str, node: nodes.Node, known: frozenset[str]) -> None:
+    if not isinstance(node, _ALLOWED):
+        raise InvalidRequest(f"{field}: {type(node).__name__} is not allowed here")
+    if isinstance(node, nodes.Name) and node.name not in known:
+        raise InvalidRequest(f"{field}: may use {', '.join(sorted(known))}")
+    if isinstance(node, nodes.Filter) and node.name not in _FILTERS:
+        raise InvalidRequest(f"{field}: may use the filters {', '.join(_FILTERS)}")
 
 
 def render(source: str, facts: dict[str, Any]) -> str:
@@ -96,7 +100,7 @@ def render(source: str, facts: dict[str, Any]) -> str:
     try:
         text: str = _compiled(source).render(facts)
         return text[:TEXT_CHARS]
-    except (TemplateError, TypeError, ValueError):
+    except Exception:  # noqa: BLE001 whatever a person's preferences make of it, the request is answered
         return ""
 
 

@@ -13,7 +13,9 @@ from voiceid.errors import BodyTooLarge, InvalidRequest
 OTHER_BODY_BYTES = 256 * 1024
 """Cap of every body that is not audio."""
 _FIELD_BYTES = 8 * 1024
+_PARTS = 16
 _MIB = 1024 * 1024
+_FOR_SOUND = ("/recognize", "/verify", "/takes")
 _TEXT_FIELDS = ("intent", "transcript", "locale")
 
 
@@ -40,8 +42,9 @@ class BodyCap:
             return
         headers = dict(scope["headers"])
         kind = headers.get(b"content-type", b"").lower()
-        cap = self._audio_bytes if kind.startswith((b"audio/", b"multipart/")) else OTHER_BODY_BYTES
-        stated = headers.get(b"content-length", b"0")
+        sound = scope["path"].endswith(_FOR_SOUND) and kind.startswith((b"audio/", b"multipart/"))
+        cap = self._audio_bytes if sound else OTHER_BODY_BYTES
+        stated = headers.get(b"content-length", b"0")[:20]
         read = int(stated) if stated.isdigit() else 0
         seen = 0
 
@@ -108,6 +111,7 @@ class _Form:
     def __init__(self) -> None:
         self.parts: dict[str, tuple[bytes, str | None]] = {}
         self.ended = False
+        self._count = 0
         self._headers: dict[bytes, bytes] = {}
         self._header, self._value, self._data = bytearray(), bytearray(), bytearray()
 
@@ -123,6 +127,9 @@ class _Form:
         }
 
     def _begin(self) -> None:
+        self._count += 1
+        if self._count > _PARTS:
+            raise InvalidRequest(f"body: a form may hold {_PARTS} parts")
         self._headers, self._data = {}, bytearray()
 
     def _header_end(self) -> None:

@@ -98,7 +98,10 @@ def _place(error: Exception) -> str:
 
 
 def _field(problem: Any) -> str:
-    return ".".join(str(part) for part in problem["loc"])
+    """Where the fault lies. A name that the caller made up is not repeated: it may be content in the wrong place."""
+    made_up = problem["type"] == "extra_forbidden"
+    known = problem["loc"][:-1] if made_up else problem["loc"]
+    return ".".join([*map(str, known), *(["unknown field"] if made_up else [])])
 
 
 PROBLEM_SCHEMA: dict[str, Any] = {

@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import uvicorn
 
@@ -24,9 +24,11 @@ _FINISH_S = 10
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The service answers. All but `url` is set on an installation's first start alone, and shown this once."""
+    """The service answers. Household and tokens are set on an installation's first start alone, and shown this once."""
 
     url: str
+    code: str
+    """Signs in whoever redeems it first as the owner of the first household; made anew at every start."""
     household: str | None = None
     admin_token: str | None = None
     owner_token: str | None = None
@@ -82,12 +84,12 @@ def _ready(services: Services, bound: socket.socket) -> Ready:
     host, port = bound.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 shown, not bound
     first = wiring.first_start(services)
-    url = f"http://{shown}:{port}"
-    return Ready(url, first.household, first.admin_token, first.owner_token) if first else Ready(url)
+    ready = Ready(f"http://{shown}:{port}", wiring.sign_in_code(services))
+    return replace(ready, **asdict(first)) if first else ready
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    """A bound socket that does not listen yet: until the service is ready, connections are refused, not left waiting."""
+    """A bound socket that does not listen yet: connections are refused until the service is ready."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)

@@ -4,7 +4,7 @@ A browser may hold two at once, the owner's and a person's; every request says i
 Another site's page cannot send that header, and its `Origin` gives it away.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -48,11 +48,11 @@ def refuse_other_sites(connection: HTTPConnection) -> None:
         raise NotAllowed("a session's cookie serves only its own page")
 
 
-def put_cookie(connection: HTTPConnection, response: Response, session: Session) -> PageRole:
+def put_cookie(connection: HTTPConnection, response: Response, session: Session, now: datetime) -> PageRole:
     """Lay the session's token into its cookie; whose session it is."""
     role: PageRole = "person" if session.person else "owner"
     response.set_cookie(
-        _name(role), session.token, max_age=int((session.expires_at - datetime.now(UTC)).total_seconds()), path="/",
+        _name(role), session.token, max_age=int((session.expires_at - now).total_seconds()), path="/",
         httponly=True, samesite="strict", secure=connection.url.scheme == "https",
     )
     return role

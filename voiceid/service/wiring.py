@@ -25,7 +25,7 @@ from enrollment.template import Enroller
 from voiceid.calibration import Bars
 from voiceid.consent import OPENS_THE_GATE
 from voiceid.encode import open_encoder
-from voiceid.errors import KeysMisplaced, NotFound, VoiceIdError
+from voiceid.errors import KeysMisplaced, NotFound
 from voiceid.match import Indexes
 from voiceid.ports import SYSTEM, Clock, Encoder
 from voiceid.ports import SpeechCheck as SpeechCheckPort
@@ -204,6 +204,6 @@ async def _keep_time(services: Services) -> None:
         try:
             await asyncio.to_thread(services.forgetting.resume)
             await asyncio.to_thread(services.retention.run)
-        except VoiceIdError as error:
-            _log.warning("retention will be tried again: %s", error.code)
+        except Exception as error:  # noqa: BLE001 the clock must not stop: nothing would be erased any more
+            _log.warning("retention will be tried again: %s", type(error).__name__)
         await asyncio.sleep(_RETAIN_EVERY_S)

@@ -56,12 +56,12 @@ def add_take(tx: Connection, owner: Owner, take: str, enrollment: str, sealed: S
 
 def add_voiceprint(
     tx: Connection, owner: Owner, voiceprint: str, encoder: ModelId, sealed: Sealed, takes: int, cohesion: float,
-    at: datetime,
+    at: datetime, last_used: datetime | None = None,
 ) -> None:
     """Insert one voiceprint; the caller raises the epoch."""
     tx.execute(tables.voiceprint.insert().values(
         **owner.row, voiceprint_id=voiceprint, encoder=encoder, key_id=sealed.key_id, sealed=sealed.sealed,
-        takes=takes, cohesion=cohesion, created_at=at, last_used_on=_day(at),
+        takes=takes, cohesion=cohesion, created_at=at, last_used_on=_day(last_used or at),
     ))
 
 

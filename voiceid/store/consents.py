@@ -11,11 +11,12 @@ from voiceid.ports import Gate
 from voiceid.store import tables
 from voiceid.store.store import Store
 from voiceid.store.vault import Place, Unreadable
-from voiceid.types import ConsentState, HouseholdId, PersonId, Purpose
+from voiceid.types import SAVE_RECORDINGS, VOICE_ID, ConsentState, HouseholdId, PersonId, Purpose
 from voiceid.views import ConsentRecord
 
 CHANGES = ("granted", "denied", "withdrawn", "expired")
 _L = tables.ledger
+_OF_VOICE = frozenset({SAVE_RECORDINGS, VOICE_ID})
 
 
 def latest(household: HouseholdId, person: PersonId | None = None) -> Select[Any]:
@@ -34,10 +35,18 @@ def state_of(row: Any) -> ConsentState:
     )
 
 
+def _readable(row: Any) -> ConsentState | None:
+    """One ledger row as a word; None for a damaged one, which means no."""
+    try:
+        return state_of(row)
+    except ValueError:
+        return None
+
+
 def states(tx: Connection, household: HouseholdId, person: PersonId) -> dict[Purpose, ConsentState]:
     """One person's last words, read within a transaction."""
-    found = (state_of(row) for row in tx.execute(latest(household, person)))
-    return {state.purpose: state for state in found}
+    found = (_readable(row) for row in tx.execute(latest(household, person)))
+    return {state.purpose: state for state in found if state is not None}
 
 
 def agreed(tx: Connection, household: HouseholdId, person: PersonId, now: datetime) -> frozenset[Purpose]:
@@ -55,15 +64,18 @@ class ConsentBook:
         """Read epoch and consents in one query, so that they are of one moment."""
         last = latest(household).subquery()
         home = tables.household
+        here = select(tables.person.c.person_id).where(
+            tables.person.c.household_id == household, tables.spared(tables.person)
+        )
         both = select(home.c.epoch, last).select_from(
-            home.outerjoin(last, last.c.household_id == home.c.household_id)
+            home.outerjoin(last, and_(last.c.household_id == home.c.household_id, last.c.person_id.in_(here)))
         ).where(home.c.household_id == household, tables.spared(home))  # fmt: skip
         with self._store.database.reader() as tx:
             rows = tx.execute(both).all()
         if not rows:
             raise NotFound("no such household")
         now = self._store.now()
-        words = [state_of(row) for row in rows if row.person_id is not None]
+        words = [word for row in rows if row.person_id is not None and (word := _readable(row)) is not None]
         yes: dict[PersonId, set[Purpose]] = {}
         for state in words:
             if state.agreed(now):
@@ -72,7 +84,7 @@ class ConsentBook:
             household,
             rows[0].epoch,
             {person: frozenset(purposes) for person, purposes in yes.items()},
-            withheld=any(not state.agreed(now) for state in words),
+            withheld=any(state.purpose in _OF_VOICE and not state.agreed(now) for state in words),
         )
 
     def history(self, household: HouseholdId, person: PersonId, /) -> list[ConsentRecord]:

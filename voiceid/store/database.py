@@ -64,9 +64,8 @@ class Database:
         with _translated(), self.engine.connect() as connection:
             connection.execution_options(voiceid_write=True)
             with connection.begin():
-                if household is not None:
-                    if not hold(connection, household, tables.spared(tables.household)):
-                        raise NotFound("no such household")
+                if household is not None and not hold(connection, household, tables.spared(tables.household)):
+                    raise NotFound("no such household")
                 yield connection
 
     def close(self) -> None:
@@ -76,7 +75,8 @@ class Database:
 def hold(tx: Connection, household: HouseholdId, *also: ColumnElement[bool]) -> bool:
     """Let no other writer of this household overlap this transaction; whether there is such a household."""
     table = tables.household
-    return tx.execute(select(table.c.epoch).where(table.c.household_id == household, *also).with_for_update()).first() is not None
+    mine = select(table.c.epoch).where(table.c.household_id == household, *also)
+    return tx.execute(mine.with_for_update()).first() is not None
 
 
 @contextmanager

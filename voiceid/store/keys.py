@@ -175,10 +175,10 @@ class FileKeyStore:
         return wanted
 
     def alive(self) -> Iterator[str]:
-        """Ids of all keys that exist."""
+        """Ids of all keys that exist; a slot torn by a crash holds none."""
         for slot in range(os.fstat(self._fd).st_size // SLOT_BYTES):
             data = os.pread(self._fd, SLOT_BYTES, slot * SLOT_BYTES)
-            if data[:1] == b"\x01":
+            if data == _slot(data[1 : 1 + _ID_BYTES], data[1 + _ID_BYTES : 1 + _BODY_BYTES]):
                 yield f"{slot:08x}{data[1 : 1 + _ID_BYTES].hex()}"
 
     def bury(self, tombstone: dict[str, Any]) -> None:
@@ -285,24 +285,21 @@ class FileKeyStore:
         _sync_directory(self._dir)
 
     def _free_slots(self, count: int) -> list[int]:
-        if self._free is None:
-            self._free = []
-        usable = [slot for slot in self._free if os.pread(self._fd, 1, slot * SLOT_BYTES) == b"\x00"]
-        if len(usable) < count:
-            self._grow_if_full(count)
-            slots = os.fstat(self._fd).st_size // SLOT_BYTES
-            usable = [slot for slot in range(slots) if os.pread(self._fd, 1, slot * SLOT_BYTES) == b"\x00"]
-        self._free = usable
-        return usable
-
-    def _grow_if_full(self, count: int) -> None:
         size = os.fstat(self._fd).st_size
-        used = sum(1 for _ in self.alive())
-        if size // SLOT_BYTES - used < count:
+        usable = self._empty(self._free or [])
+        if len(usable) < count:
+            usable = self._empty(range(size // SLOT_BYTES))
+        if len(usable) < count:
             try:
                 os.posix_fallocate(self._fd, size, max(_GROW_SLOTS, count) * SLOT_BYTES)
             except OSError as error:
                 raise KeysUnavailable(f"cannot grow the key store: {error.strerror}") from error
+            usable = self._empty(range(os.fstat(self._fd).st_size // SLOT_BYTES))
+        self._free = usable
+        return usable
+
+    def _empty(self, slots: Iterable[int]) -> list[int]:
+        return [slot for slot in slots if os.pread(self._fd, 1, slot * SLOT_BYTES) == b"\x00"]
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:

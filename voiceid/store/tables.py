@@ -284,7 +284,7 @@ PERSONAL = (
 
 
 def spared(table: Table) -> ColumnElement[bool]:
-    """Leaves out what an unfinished purge is about to shred: from the withdrawal on, no reader and no writer finds it."""
+    """Leave out what an unfinished purge is about to shred: from its first step on nobody finds it any more."""
     shredded = exists().where(
         purge.c.household_id == table.c.household_id,
         purge.c.state.in_(("pending", "destroyed")),

@@ -3,7 +3,6 @@
 There is no other way to a recording than `hear`, and it writes the activity before it hands out the sound.
 """
 
-import json
 from typing import Any
 
 from sqlalchemy import Select, and_, select

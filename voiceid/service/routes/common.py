@@ -1,10 +1,11 @@
 """What all routes share: path parameters, pages, the status of a receipt."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
 
 from voiceid.errors import InvalidRequest
 from voiceid.service.services import Services, services_of
@@ -19,6 +20,17 @@ Person = Annotated[PersonId, Path(description="The person's id.", pattern=f"^{_I
 RecordId = Annotated[str, Path(description="An opaque id.", pattern=f"^{_ID}$")]
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at the most.")]
 Cursor = Annotated[str, Query(max_length=64, pattern="^[a-z0-9]*$", description="`next` of the page before.")]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("beyond what a calendar holds") from None
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""RFC 3339, with its zone."""
 
 
 def _services(request: Request) -> Services:

@@ -4,13 +4,13 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from voiceid.errors import NotFound
 from voiceid.policy import version
 from voiceid.ports import Actor
 from voiceid.service.auth import Action, may
-from voiceid.service.routes.common import PENDING, House, Input, Person, PurposePath, Wired, receipt_status
+from voiceid.service.routes.common import PENDING, House, Input, Instant, Person, PurposePath, Wired, receipt_status
 from voiceid.service.routes.people import PEOPLE
 from voiceid.types import Purpose
 from voiceid.views import ConsentDecision, ConsentRecord, PurposeState, Receipt
@@ -40,7 +40,7 @@ class Decided(Input):
     """`spoken` is recorded as an unverified declaration."""
     retention: str | None = Field(None, max_length=20)
     """`until_deleted`, `18_months`, `3_months`, `days:N` or `none`."""
-    expires_at: AwareDatetime | None = None
+    expires_at: Instant | None = None
     verification: Literal["session", "signed_form"] = "session"
     """How a child's guardian was verified: by their own session, or by a signed form that the household keeps."""
 
@@ -77,7 +77,7 @@ def withdraw_all(
 ) -> Receipt:
     """Take every consent back at once."""
     states = services.consents.states(household, person)
-    granted = [Purpose(state.purpose) for state in states if state.granted]
+    granted = [Purpose(state.purpose) for state in states if state.history and state.history[-1].change == "granted"]
     if not granted:
         raise NotFound("nothing is granted")
     return receipt_status(services.forgetting.withdraw(actor, household, person, granted), response)

@@ -46,7 +46,7 @@ def start_enrollment(
 
 @router.post("/enrollments/{enrollment}/takes", openapi_extra=AUDIO_REQUEST)
 async def add_take(
-    household: House, person: Person, enrollment: RecordId, audio: Audio, services: Wired, actor: MayEnroll
+    household: House, person: Person, enrollment: RecordId, actor: MayEnroll, audio: Audio, services: Wired
 ) -> TakeResult:
     """Send one take; the answer tells what was wrong, what to do, and how far it is."""
 

@@ -51,7 +51,11 @@ class PersonChange(Input):
     @field_validator("preferences")
     @classmethod
     def _small(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
-        if value is not None and len(json.dumps(value).encode()) > _PREFERENCES_BYTES:
+        try:
+            plain = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        except (ValueError, RecursionError):  # not a number, half a character, a hole without a bottom
+            raise ValueError("not plain JSON") from None
+        if len(plain) > _PREFERENCES_BYTES:
             raise ValueError("too large")
         return value
 

@@ -1,5 +1,6 @@
 """Who is speaking: among everybody who agreed, or one person alone."""
 
+import re
 import time
 from typing import Annotated
 
@@ -26,9 +27,12 @@ Locale = Annotated[str | None, Query(max_length=_LOCALE_CHARS, pattern=LOCALE, d
 Explain = Annotated[int, Query(ge=0, le=1, description="1: with score, threshold and timing; for owner and person.")]
 
 
-@router.post("/v1/households/{household}/recognize", openapi_extra=AUDIO_REQUEST)
+@router.post(
+    "/v1/households/{household}/recognize", openapi_extra=AUDIO_REQUEST,
+    response_model_exclude_defaults=True,  # what a caller may not see is absent, not null
+)
 async def recognize(
-    household: House, audio: Audio, services: Wired, actor: MayRecognize, intent: Intent = None,
+    household: House, actor: MayRecognize, audio: Audio, services: Wired, intent: Intent = None,
     locale: Locale = None, explain: Explain = 0,
 ) -> Answer:
     """Answer one utterance: personally whom we know and may know, anonymously everybody else."""
@@ -46,7 +50,7 @@ async def recognize(
 
 
 @router.post(PEOPLE + "/{person}/verify", openapi_extra=AUDIO_REQUEST)
-async def verify(household: House, person: Person, audio: Audio, services: Wired, actor: MayVerify) -> Verification:
+async def verify(household: House, person: Person, actor: MayVerify, audio: Audio, services: Wired) -> Verification:
     """Whether this person is speaking. A voice is not a password: never open a door or move money on this alone."""
 
     def work() -> Verification:
@@ -67,6 +71,8 @@ def _fields(audio: AudioBody, intent: str | None, locale: str | None) -> dict[st
         "locale": audio.fields.get("locale") or locale or None,
     }
     for name, most in (("intent", _INTENT_CHARS), ("transcript", _TRANSCRIPT_CHARS), ("locale", _LOCALE_CHARS)):
-        if len(found[name] or "") > most:
-            raise InvalidRequest(f"{name}: at most {most} characters")
+        if len(found[name] or "") > most or "\x00" in (found[name] or ""):
+            raise InvalidRequest(f"{name}: a text of at most {most} characters")
+    if found["locale"] and not re.fullmatch(LOCALE, found["locale"]):
+        raise InvalidRequest("locale: not as in BCP 47")
     return found

@@ -40,7 +40,7 @@ def sign_in(
     session = services.invitations.redeem(body.code)
     if not body.cookie:
         return session
-    role = sessions.put_cookie(request, response, session)
+    role = sessions.put_cookie(request, response, session, services.store.now())
     return SignedIn(role, session.household, session.person, session.expires_at)
 
 

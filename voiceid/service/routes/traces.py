@@ -5,7 +5,7 @@ from typing import Annotated
 import pyrage
 from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from voiceid.ports import Actor
 from voiceid.service.auth import Action, may
@@ -14,6 +14,7 @@ from voiceid.service.routes.common import (
     Cursor,
     House,
     Input,
+    Instant,
     Limit,
     Page,
     Person,
@@ -34,7 +35,7 @@ Passphrase = Annotated[
     str | None,
     Header(alias="Voiceid-Passphrase", min_length=8, max_length=200, description="Encrypts the zip, age format."),
 ]
-Moment = Annotated[AwareDatetime | None, Query(description="RFC 3339, with its zone.")]
+Moment = Annotated[Instant | None, Query(description="RFC 3339, with its zone.")]
 
 
 class NewReview(Input):
@@ -133,5 +134,5 @@ def list_activity(
     household: House, person: Person, services: Wired, actor: MayRead, cursor: Cursor = "", limit: Limit = 50
 ) -> Page[ActivityEntry]:
     """Who accessed what of mine, when, and why; newest first."""
-    found = services.traces.activity(actor, household, person, int(cursor) if cursor.isdigit() else None, limit)
+    found = services.traces.activity(actor, household, person, int(cursor[:18]) if cursor.isdigit() else None, limit)
     return Page.of([entry for _, entry in found], limit, str(found[-1][0]) if found else "")

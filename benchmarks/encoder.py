@@ -1,0 +1,77 @@
+"""The encoder and what goes into it: waveform to embedding, features alone."""
+
+import importlib.util
+from collections.abc import Iterator
+
+import numpy as np
+
+from benchmarks import peers, voices
+from benchmarks.bench import Bench
+from benchmarks.rows import Goal, Row, alternate, missing_row, timed_row
+from voiceid.encode.campplus import CamPlusPlus
+from voiceid.encode.fbank import log_mel
+from voiceid.types import Samples
+
+LENGTHS_S = (3, 1, 2, 5, 10)
+FLOPS_PER_S = 3.35e9 / 3
+"""Floating-point operations of CAM++ for a second of sound."""
+FEATURES_MS = 2.0
+OF_SHERPA = 0.7
+"""Of sherpa-onnx's time for 3 s: the floor that counts as done."""
+_KALDI = "kaldi-native-fbank"
+
+
+def embedding(bench: Bench) -> Iterator[Row]:
+    """Waveform to embedding on one thread, against sherpa-onnx and against the machine's own matrix product."""
+    encoder = CamPlusPlus.shipped()
+    sherpa = peers.sherpa(bench.folder("sherpa"))
+    for seconds in LENGTHS_S[:1] if bench.quick else LENGTHS_S:
+        speech = voices.speech(voices.seconds_of(voices.GUEST, seconds))
+        name, goal = f"encoder, {seconds} s of speech", Goal("ratio", OF_SHERPA) if seconds == 3 else None  # noqa: PLR2004
+        if sherpa is None:
+            yield missing_row(name, "ms", f"{peers.SHERPA} is not installed", goal)
+        else:
+            ask = sherpa
+            both = alternate(lambda: encoder.embed(speech), lambda: ask(speech.samples), bench.seconds(12, 4))
+            yield timed_row(name, both, f"{peers.SHERPA}, same weights", goal)
+        product = _Product(FLOPS_PER_S * seconds)
+        both = alternate(lambda: encoder.embed(speech), product, bench.seconds(12, 4))
+        yield timed_row(name, both, "sgemm of as many operations")
+
+
+def features(bench: Bench) -> Iterator[Row]:
+    """80-mel filterbank of 3 s, against Kaldi's own in C++."""
+    name, goal = "features of 3 s", Goal("figure", FEATURES_MS)
+    samples = voices.seconds_of(voices.GUEST, 3)
+    if importlib.util.find_spec("kaldi_native_fbank") is None:
+        yield missing_row(name, "ms", f"{_KALDI} is not installed", goal)
+        return
+    both = alternate(lambda: log_mel(samples), lambda: _kaldi(samples), bench.seconds(4, 1))
+    yield timed_row(name, both, _KALDI, goal, quiet=bench.noise.quiet)
+
+
+class _Product:
+    """A matrix product of so many operations: what the encoder would cost if it were nothing else."""
+
+    _SIDE = 512
+
+    def __init__(self, operations: float) -> None:
+        columns = round(operations / (2 * self._SIDE**2))
+        chance = np.random.default_rng(0)
+        self._one = chance.random((self._SIDE, self._SIDE), dtype=np.float32)
+        self._other = chance.random((self._SIDE, columns), dtype=np.float32)
+
+    def __call__(self) -> None:
+        _ = self._one @ self._other
+
+
+def _kaldi(samples: Samples) -> None:
+    import kaldi_native_fbank  # noqa: PLC0415 a peer that need not be there
+
+    options = kaldi_native_fbank.FbankOptions()
+    options.frame_opts.dither = 0
+    options.mel_opts.num_bins = 80
+    bank = kaldi_native_fbank.OnlineFbank(options)
+    bank.accept_waveform(16_000, samples)
+    bank.input_finished()
+    _ = [bank.get_frame(number) for number in range(bank.num_frames_ready)]

@@ -1,0 +1,133 @@
+"""Whole requests through the real server, against the encoder's own time for the same speech."""
+
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from benchmarks import voices
+from benchmarks.bench import Bench
+from benchmarks.rows import Goal, Row, alternate, paired, plain_row, timed_row
+from benchmarks.server import Household, Server, environment
+from benchmarks.sound import FORMS
+from benchmarks.start import LIBRARIES
+from voiceid.decode import decode
+from voiceid.encode.campplus import CamPlusPlus
+from voiceid.types import Speech
+
+P50 = 1.5
+P50_WAV, P50_CODED = 1.25, 1.35
+RESIDENT_MB = 250.0
+THROUGHPUT = 0.92
+P99_TO_P50 = 3.0
+CLIENTS = (1, 2, 4, 8, 16)
+_PEER = "encoder alone on the same speech"
+_REQUESTS = 100
+_BARE = (
+    sys.executable, "-c",
+    "import " + ", ".join(LIBRARIES) + "\n"
+    "from voiceid.encode.campplus import CamPlusPlus\n"
+    "from voiceid.speech import SpeechCheck\n"
+    "from benchmarks import machine, voices\n"
+    "check, encoder = SpeechCheck.shipped(), CamPlusPlus.shipped()\n"
+    "encoder.embed(voices.speech(voices.seconds_of(voices.GUEST, 3)))\n"
+    "print(machine.resident_mb('self'))\n",
+)  # fmt: skip
+
+
+def recognition(bench: Bench) -> Iterator[Row]:
+    """One client, 3 s: a guest, a member, a member whose recordings are kept; then the memory after 100 requests."""
+    encoder = CamPlusPlus.shipped()
+    with Server(bench.folder("recognition")) as server:
+        home = Household(server)
+        home.enroll("ada", "none")
+        home.enroll("ben", "18_months")
+        yield _one(bench, home, encoder, "a guest, WAV", voices.GUEST, P50_WAV)
+        yield _one(bench, home, encoder, "a member, nothing kept, WAV", "ada", P50_WAV)
+        yield _one(bench, home, encoder, "a member, recording kept, WAV", "ben", P50)
+        for form in () if bench.quick else ("MP3", "Opus"):
+            yield _one(bench, home, encoder, f"a guest, {form}", voices.GUEST, P50_CODED, form)
+        sound = voices.wav(voices.seconds_of("ben", 3))
+        for _ in range(_REQUESTS):
+            home.recognize(sound)
+        bare = subprocess.run(_BARE, env=environment(bench.scratch), check=True, capture_output=True, text=True)
+        yield plain_row(
+            "resident after 100 recognitions", server.resident_mb, "MB", "its libraries and networks alone",
+            float(bare.stdout), Goal("figure", RESIDENT_MB),
+        )  # fmt: skip
+
+
+def clients(bench: Bench) -> Iterator[Row]:
+    """More and more clients at once; each setting in turns with the encoder alone, which tells the capacity."""
+    encoder = CamPlusPlus.shipped()
+    speech = voices.speech(voices.seconds_of(voices.GUEST, 3))
+    sound = voices.wav(speech.samples)
+    with Server(bench.folder("clients")) as server:
+        home = Household(server)
+        home.enroll("ada", "none")
+        cores = bench.cores
+        for count in (8,) if bench.quick else CLIENTS:
+            rounds = [_round(home, server, sound, count, bench.seconds(6, 2), encoder, speech) for _ in range(3)]
+            together = paired([one.took_s for one in rounds], [one.encoder_s / min(cores, count) for one in rounds])
+            goal = Goal("ratio", round(1 / THROUGHPUT, 3)) if count == 8 else None  # noqa: PLR2004 the stated setting
+            yield timed_row(f"{count} clients, one request at full load", together, f"encoder on {cores} cores", goal)
+            waits = sorted(wait for one in rounds for wait in one.waits_s)
+            yield _waits(count, waits)
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """Some seconds with so many clients."""
+
+    took_s: float
+    """Seconds per request: the whole time over the number answered."""
+    waits_s: list[float]
+    encoder_s: float
+
+
+def _round(
+    home: Household, server: Server, sound: bytes, count: int, seconds: float, encoder: CamPlusPlus, speech: Speech
+) -> _Round:
+    encoder_s = statistics.median(_timed(lambda: encoder.embed(speech)) for _ in range(9))
+    waits: list[float] = []
+    end = time.perf_counter() + max(seconds, 2 * count * encoder_s)
+
+    def client() -> None:
+        caller = server.caller(home.token)
+        while time.perf_counter() < end:
+            waits.append(_timed(lambda: home.recognize(sound, by=caller)))
+
+    threads = [threading.Thread(target=client) for _ in range(count)]
+    began = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return _Round((time.perf_counter() - began) / len(waits), waits, encoder_s)
+
+
+def _waits(count: int, waits_s: list[float]) -> Row:
+    """p50 as the figure and p99 beside it."""
+    p50, p90, p99 = (waits_s[min(len(waits_s) - 1, int(len(waits_s) * part))] * 1000 for part in (0.5, 0.9, 0.99))
+    name = f"{count} clients, p99 (p50 {p50:.0f}, p90 {p90:.0f} ms)"
+    return plain_row(name, p99, "ms", "its own p50", p50)
+
+
+def _one(
+    bench: Bench, home: Household, encoder: CamPlusPlus, name: str, who: str, most: float, form: str = "WAV"
+) -> Row:
+    sound, kind = FORMS[form](voices.seconds_of(who, 3))
+    heard = voices.check()(decode(sound, kind, max_s=60))
+    if not isinstance(heard, Speech):
+        raise TypeError(f"{who} cannot be understood as {form}")
+    both = alternate(lambda: home.recognize(sound, kind), lambda: encoder.embed(heard), bench.seconds(15, 5))
+    return timed_row(f"recognize {name}", both, _PEER, Goal("ratio", most))
+
+
+def _timed(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began

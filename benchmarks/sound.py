@@ -1,0 +1,63 @@
+"""Bytes to samples, per format, against libsndfile and soxr called by hand without any check."""
+
+import io
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import soundfile
+import soxr
+
+from benchmarks import voices
+from benchmarks.bench import Bench
+from benchmarks.rows import Row, alternate, timed_row
+from voiceid.decode import decode
+from voiceid.types import SAMPLE_RATE_HZ, Samples
+
+_PCM = "audio/pcm;rate=16000;encoding=s16le;channels=1"
+
+
+def _file(rate_hz: int, form: str, subtype: str | None, kind: str, channels: int = 1) -> Callable[[Samples], tuple[bytes, str]]:
+    def write(samples: Samples) -> tuple[bytes, str]:
+        sound = soxr.resample(samples, SAMPLE_RATE_HZ, rate_hz)
+        if channels > 1:
+            sound = np.stack([sound] * channels, axis=1)
+        return voices.encoded(sound, rate_hz, form, subtype), kind
+
+    return write
+
+
+def _raw(samples: Samples) -> tuple[bytes, str]:
+    return np.clip(samples * 2**15, -(2**15), 2**15 - 1).astype("<i2").tobytes(), _PCM
+
+
+FORMS: Mapping[str, Callable[[Samples], tuple[bytes, str]]] = {
+    "PCM": _raw,
+    "WAV": _file(16_000, "WAV", "PCM_16", "audio/wav"),
+    "WAV 44.1 kHz stereo": _file(44_100, "WAV", "PCM_16", "audio/wav", 2),
+    "FLAC": _file(16_000, "FLAC", "PCM_16", "audio/flac"),
+    "FLAC 48 kHz": _file(48_000, "FLAC", "PCM_24", "audio/flac"),
+    "Vorbis": _file(44_100, "OGG", "VORBIS", "audio/ogg"),
+    "Opus": _file(48_000, "OGG", "OPUS", "audio/ogg"),
+    "MP3": _file(44_100, "MP3", None, "audio/mpeg"),
+}
+"""How to write samples in each form: the bytes and their content type."""
+
+
+def decoding(bench: Bench) -> Iterator[Row]:
+    """3 s of speech in each form."""
+    samples = voices.seconds_of(voices.GUEST, 3)
+    for form in ("WAV", "MP3", "Opus") if bench.quick else FORMS:
+        body, kind = FORMS[form](samples)
+        plain = _unframed if form == "PCM" else _unchecked
+        both = alternate(lambda: decode(body, kind, max_s=60), lambda: plain(body), bench.seconds(3, 1))
+        yield timed_row(f"decode {form}, 3 s", both, "numpy alone" if form == "PCM" else "libsndfile and soxr alone")
+
+
+def _unchecked(body: bytes) -> Samples:
+    sound, rate_hz = soundfile.read(io.BytesIO(body), dtype="float32", always_2d=True)
+    mono = sound.mean(axis=1)
+    return mono if rate_hz == SAMPLE_RATE_HZ else soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ)
+
+
+def _unframed(body: bytes) -> Samples:
+    return np.frombuffer(body, "<i2").astype(np.float32) / 2**15

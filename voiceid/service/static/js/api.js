@@ -1,0 +1,98 @@
+// The public API, as every other client sees it. A request says for which session of this browser it speaks.
+
+/** A failure as the service tells it; `code` is stable. `offline`: it could not be reached. */
+export class Problem extends Error {
+  constructor(code, detail, facts = {}) {
+    super(detail);
+    this.code = code;
+    this.facts = facts;
+  }
+}
+
+/** The sessions of this browser: `{role, household, person, expires_at}` or null. */
+export const sessions = { owner: null, person: null };
+
+/** Ask the service which sessions there are. */
+export async function findSessions() {
+  const found = (await call("GET", "/v1/session")).sessions;
+  for (const role of Object.keys(sessions)) sessions[role] = found.find((one) => one.role === role) ?? null;
+}
+
+/** Redeem a one-time code; the session's token goes into a cookie that no script can read. */
+export async function signIn(code) {
+  const session = await call("POST", "/v1/session", { json: { code, cookie: true } });
+  sessions[session.role] = session;
+  return session;
+}
+
+/** End a session. */
+export async function signOut(role) {
+  await call("DELETE", "/v1/session", { as: role });
+  sessions[role] = null;
+}
+
+/** Whose view this is: a person's where there is one. */
+export const acting = () => (sessions.person ? "person" : "owner");
+export const household = () => (sessions.person ?? sessions.owner)?.household;
+
+/** One request. A path without a leading slash is one of the household's. `blob`: the body as it is. */
+export async function call(method, path, { as = acting(), json, pcm, blob = false, keepalive = false } = {}) {
+  const headers = { "voiceid-session": as };
+  if (json !== undefined) headers["content-type"] = "application/json";
+  if (pcm !== undefined) headers["content-type"] = "audio/pcm;rate=16000;encoding=s16le;channels=1";
+  const address = path.startsWith("/") ? path : `/v1/households/${household()}/${path}`;
+  let response;
+  try {
+    response = await fetch(address, { method, headers, body: json === undefined ? pcm : JSON.stringify(json), keepalive });
+  } catch {
+    throw new Problem("offline", "");
+  }
+  if (!response.ok) throw await problemOf(response, as);
+  if (blob) return response.blob();
+  return response.status === 204 ? null : response.json();
+}
+
+async function problemOf(response, as) {
+  let told = {};
+  try {
+    told = await response.json();
+  } catch {
+    /* no problem document: the status must do */
+  }
+  const code = (told.type ?? `/problems/http-${response.status}`).split("/").pop();
+  if (code === "not-authenticated" && sessions[as]) {
+    sessions[as] = null;
+    window.dispatchEvent(new CustomEvent("session-ended", { detail: as }));
+  }
+  return new Problem(code, told.detail ?? response.statusText, told);
+}
+
+/** All items of a paged list. */
+export async function all(path, options) {
+  const items = [];
+  for (let cursor = ""; cursor !== null; ) {
+    const page = await call("GET", `${path}?limit=200&cursor=${cursor}`, options);
+    items.push(...page.items);
+    cursor = page.next;
+  }
+  return items;
+}
+
+/** A live connection: `on(event)` for every event, `{type: "closed"}` at its end. */
+export function listen(query, on) {
+  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+  const asked = new URLSearchParams({ session: acting(), ...query });
+  const socket = new WebSocket(`${scheme}//${location.host}/v1/households/${household()}/listen?${asked}`);
+  socket.onmessage = ({ data }) => on(JSON.parse(data));
+  socket.onclose = () => on({ type: "closed" });
+  return socket;
+}
+
+/** A QR code of a text, as an image. */
+export async function qrCode(text, alt) {
+  const image = new Image();
+  image.src = URL.createObjectURL(await call("POST", "/v1/qr", { json: { text }, blob: true }));
+  image.alt = alt;
+  image.className = "qr";
+  return image;
+}
