@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -27,15 +28,14 @@ def embedding(bench: Bench) -> Iterator[Row]:
     sherpa = peers.sherpa(bench.folder("sherpa"))
     for seconds in LENGTHS_S[:1] if bench.quick else LENGTHS_S:
         speech = voices.speech(voices.seconds_of(voices.GUEST, seconds))
-        name, goal = f"encoder, {seconds} s of speech", Goal("ratio", OF_SHERPA) if seconds == 3 else None  # noqa: PLR2004
+        ours, limit_s = partial(encoder.embed, speech), bench.seconds(12, 4)
+        name, goal = f"encoder, {seconds} s of speech", Goal("ratio", OF_SHERPA) if seconds == 3 else None  # noqa: PLR2004 the stated length
         if sherpa is None:
             yield missing_row(name, "ms", f"{peers.SHERPA} is not installed", goal)
         else:
-            ask = sherpa
-            both = alternate(lambda: encoder.embed(speech), lambda: ask(speech.samples), bench.seconds(12, 4))
+            both = alternate(ours, partial(sherpa, speech.samples), limit_s)
             yield timed_row(name, both, f"{peers.SHERPA}, same weights", goal)
-        product = _Product(FLOPS_PER_S * seconds)
-        both = alternate(lambda: encoder.embed(speech), product, bench.seconds(12, 4))
+        both = alternate(ours, _Product(FLOPS_PER_S * seconds), limit_s)
         yield timed_row(name, both, "sgemm of as many operations")
 
 

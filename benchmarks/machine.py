@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -80,9 +80,8 @@ def copy_gb_per_s() -> float:
 
 def sync_s() -> float:
     """What the disk under the temporary directory takes to confirm one page: median, seconds."""
-    with tempfile.TemporaryDirectory() as folder:
-        with Syncing(Path(folder)) as sync:
-            return statistics.median(timed(sync) for _ in range(20))
+    with tempfile.TemporaryDirectory() as folder, Syncing(Path(folder)) as sync:
+        return statistics.median(timed(sync) for _ in range(20))
 
 
 class Syncing:
@@ -91,7 +90,7 @@ class Syncing:
     def __init__(self, folder: Path) -> None:
         self._file = os.open(folder / "page", os.O_RDWR | os.O_CREAT, 0o600)
 
-    def __enter__(self) -> "Syncing":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,7 @@ def search(bench: Bench) -> Iterator[Row]:
         leave = Permit(HouseholdId("group"), 0, frozenset(people), _NEEDED)
         probe = Embedding(vectors[count // 2], _MODEL)
         both = alternate(
-            lambda index=index, probe=probe, leave=leave: index.nearest(probe, among=leave),  # type: ignore[misc]  # a lambda's own defaults
-            lambda vectors=vectors, probe=probe: vectors @ probe.vector,  # type: ignore[misc]  # same
-            bench.seconds(8, 2),
+            partial(index.nearest, probe, among=leave), partial(np.matmul, vectors, probe.vector), bench.seconds(8, 2)
         )
         goal = Goal("ratio", OF_PRODUCT) if count == _LARGEST else None
         yield timed_row(f"search among {count} voices", both, "matrix-vector product", goal)
@@ -125,14 +124,15 @@ def _fill(store: Store, homes: list[HouseholdId]) -> None:
 
 def _words(people: list[tuple[HouseholdId, PersonId, str]], now: datetime) -> Iterator[dict[str, Any]]:
     """What everybody has granted, as the ledger holds it; the chain is not read by a lookup and stays empty."""
-    for _, home in itertools.groupby(people, key=lambda one: one[0]):
-        granted = [(home, who, purpose) for home, who, _ in home for purpose in sorted(_NEEDED)]
-        for seq, (household, who, purpose) in enumerate(granted, 1):
-            yield {"household_id": household, "seq": seq, "at": now, "event": "granted", "person_id": who,
+    for _, members in itertools.groupby(people, key=lambda one: one[0]):
+        granted = itertools.product(members, sorted(_NEEDED))
+        for seq, ((home, who, _), purpose) in enumerate(granted, 1):
+            yield {"household_id": home, "seq": seq, "at": now, "event": "granted", "person_id": who,
                    "purpose": purpose, "chain": bytes(32)}  # fmt: skip
 
 
 def _unit(chance: np.random.Generator, count: int) -> NDArray[np.float32]:
     """Random directions, shape (count, 192)."""
     vectors = chance.standard_normal((count, _DIM), dtype=np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors

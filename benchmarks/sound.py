@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import soundfile
@@ -13,10 +14,13 @@ from benchmarks.rows import Row, alternate, timed_row
 from voiceid.decode import decode
 from voiceid.types import SAMPLE_RATE_HZ, Samples
 
+Writer = Callable[[Samples], tuple[bytes, str]]
+"""Samples to the bytes of a sound file, and their content type."""
+
 _PCM = "audio/pcm;rate=16000;encoding=s16le;channels=1"
 
 
-def _file(rate_hz: int, form: str, subtype: str | None, kind: str, channels: int = 1) -> Callable[[Samples], tuple[bytes, str]]:
+def _file(rate_hz: int, form: str, subtype: str | None, kind: str, channels: int = 1) -> Writer:
     def write(samples: Samples) -> tuple[bytes, str]:
         sound = soxr.resample(samples, SAMPLE_RATE_HZ, rate_hz)
         if channels > 1:
@@ -30,7 +34,7 @@ def _raw(samples: Samples) -> tuple[bytes, str]:
     return np.clip(samples * 2**15, -(2**15), 2**15 - 1).astype("<i2").tobytes(), _PCM
 
 
-FORMS: Mapping[str, Callable[[Samples], tuple[bytes, str]]] = {
+FORMS: Mapping[str, Writer] = {
     "PCM": _raw,
     "WAV": _file(16_000, "WAV", "PCM_16", "audio/wav"),
     "WAV 44.1 kHz stereo": _file(44_100, "WAV", "PCM_16", "audio/wav", 2),
@@ -40,7 +44,6 @@ FORMS: Mapping[str, Callable[[Samples], tuple[bytes, str]]] = {
     "Opus": _file(48_000, "OGG", "OPUS", "audio/ogg"),
     "MP3": _file(44_100, "MP3", None, "audio/mpeg"),
 }
-"""How to write samples in each form: the bytes and their content type."""
 
 
 def decoding(bench: Bench) -> Iterator[Row]:
@@ -49,15 +52,16 @@ def decoding(bench: Bench) -> Iterator[Row]:
     for form in ("WAV", "MP3", "Opus") if bench.quick else FORMS:
         body, kind = FORMS[form](samples)
         plain = _unframed if form == "PCM" else _unchecked
-        both = alternate(lambda: decode(body, kind, max_s=60), lambda: plain(body), bench.seconds(3, 1))
+        both = alternate(partial(decode, body, kind, max_s=60), partial(plain, body), bench.seconds(3, 1))
         yield timed_row(f"decode {form}, 3 s", both, "numpy alone" if form == "PCM" else "libsndfile and soxr alone")
 
 
-def _unchecked(body: bytes) -> Samples:
+def _unchecked(body: bytes) -> None:
     sound, rate_hz = soundfile.read(io.BytesIO(body), dtype="float32", always_2d=True)
     mono = sound.mean(axis=1)
-    return mono if rate_hz == SAMPLE_RATE_HZ else soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ)
+    if rate_hz != SAMPLE_RATE_HZ:
+        soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ)
 
 
-def _unframed(body: bytes) -> Samples:
-    return np.frombuffer(body, "<i2").astype(np.float32) / 2**15
+def _unframed(body: bytes) -> None:
+    np.divide(np.frombuffer(body, "<i2"), 2**15, dtype=np.float32)

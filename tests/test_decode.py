@@ -143,8 +143,12 @@ def test_a_tag_before_the_sound_is_no_sound(form: Form) -> None:
 @pytest.mark.parametrize(
     ("declared", "kind", "scale"),
     [
-        ("s16le", "<i2", 2**15), ("s24le", "<i4", 2**31), ("s32le", "<i4", 2**31), ("f32le", "<f4", 1), ("f64le", "<f8", 1),
-    ],  # fmt: skip
+        ("s16le", "<i2", 2**15),
+        ("s24le", "<i4", 2**31),
+        ("s32le", "<i4", 2**31),
+        ("f32le", "<f4", 1),
+        ("f64le", "<f8", 1),
+    ],
 )
 def test_declared_raw_samples(declared: str, kind: str, scale: int) -> None:
     sound = (tone(8_000, channels=2) * (scale - 1 if scale > 1 else 1)).astype(kind)

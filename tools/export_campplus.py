@@ -77,10 +77,10 @@ def load(folder: Path) -> torch.nn.Module:
 class Published(torch.nn.Module):
     """The network as 3D-Speaker trained and published it, with the same numbers, in 900 nodes instead of 3,100.
 
-    The packaged definition differs from the published one in its last step: it sets every negative number of an embedding
-    to zero, which throws half of the voice away (equal error rate of pairs 1.15 instead of 0.72 % on so_ of `dev`). And it
-    spells out in each of 52 layers which frame lies in which second; here they share one table, and loading takes half
-    the time.
+    The packaged definition differs from the published one in its last step: it sets every negative number of an
+    embedding to zero, which throws half of the voice away (equal error rate of pairs 1.15 instead of 0.72 % on so_ of
+    `dev`). And it spells out in each of 52 layers which frame lies in which second; here they share one table, and
+    loading takes half the time.
     """
 
     def __init__(self, network: torch.nn.Module) -> None:

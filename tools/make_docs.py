@@ -3,6 +3,7 @@
 - docs/settings.md: from the fields of voiceid.settings.Settings
 - docs/errors.md: the table of codes, from voiceid.errors; the rest of the page is written by hand
 - docs/api.md: from the service's own /openapi.json
+- docs/retention.md and docs/privacy/: from the policy, the tables and the registered stores
 - docs/screens/demo.svg: a picture of a real `voiceid demo`, unless --pages
 """
 
@@ -19,6 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+import privacy_pages
 from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.text import Text
@@ -197,6 +199,7 @@ def pages() -> dict[Path, str]:
     """Every generated page and what it should say."""
     return {
         DOCS / "settings.md": settings_page(),
+        **{DOCS / name: text for name, text in privacy_pages.pages().items()},
         DOCS / "errors.md": errors_page((DOCS / "errors.md").read_text()),
         DOCS / "api.md": api_page(openapi()),
     }
@@ -221,6 +224,7 @@ def main() -> None:
     parser.add_argument("--pages", action="store_true", help="no pictures")
     only_pages = parser.parse_args().pages
     for path, text in pages().items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     if not only_pages:
         (DOCS / "screens").mkdir(exist_ok=True)

@@ -4,12 +4,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from voiceid.cli.shell import Yes, ask, command, facts, nothing, table
+from voiceid.cli.shell import Yes, ask, command, facts, nothing, show_receipt, table
 from voiceid.client import Client, MintedToken
 from voiceid.views import HouseholdView, Receipt, TokenView
 
+commands = typer.Typer()
 households = typer.Typer(name="household", help="The household; for its owner and the administrator.")
 tokens = typer.Typer(name="token", help="Tokens of devices, skills and owners. A person is invited instead.")
+commands.add_typer(households)
+commands.add_typer(tokens)
 
 Locale = Annotated[str | None, typer.Option("--locale", help="BCP 47, such as en-US.")]
 
@@ -40,7 +43,7 @@ def change_household(
     return client.change_household(name, locale)
 
 
-@command(households, "remove", facts)
+@command(households, "remove", show_receipt)
 def remove_household(client: Client, yes: Yes = False) -> Receipt:  # noqa: FBT002 an option of the command line
     """Erase the household and everybody in it; shows the receipt."""
     ask("Erase this household, everybody in it and everything of theirs?", yes=yes)

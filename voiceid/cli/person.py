@@ -5,13 +5,15 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from voiceid.cli.shell import Who, Yes, ask, command, facts, nothing, person_id, table
+from voiceid.cli.shell import Who, Yes, ask, command, facts, nothing, person_id, show_receipt, table
 from voiceid.client import Client, PersonDetail
 from voiceid.errors import InvalidRequest
 from voiceid.types import PersonId
 from voiceid.views import ActivityEntry, Invited, PersonEntry, Receipt, Session
 
+commands = typer.Typer()
 people = typer.Typer(name="person", help="The people of the household, and their way in.")
+commands.add_typer(people)
 
 Locale = Annotated[str | None, typer.Option("--locale", help="BCP 47, such as en-US.")]
 Guardian = Annotated[list[str] | None, typer.Option("--guardian", help="Who decides for a child; may be repeated.")]
@@ -66,7 +68,7 @@ def change_person(
     )
 
 
-@command(people, "remove", facts)
+@command(people, "remove", show_receipt)
 def remove_person(client: Client, who: Who, yes: Yes = False) -> Receipt:  # noqa: FBT002 an option of the command line
     """Erase a person and everything of theirs; shows the receipt."""
     person = person_id(client, who)

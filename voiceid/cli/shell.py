@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from voiceid.client import DEFAULT_URL, Client
 from voiceid.errors import InvalidRequest, NotFound, VoiceIdError
 from voiceid.types import PersonId
+from voiceid.views import Receipt
 
 T = TypeVar("T")
 
@@ -104,6 +105,12 @@ def facts(result: Any) -> None:
     """Shows one object: a line for each of its fields that say something."""
     plain = _ANY.dump_python(result, mode="json")
     _columns([[f"{name}:", _text(value)] for name, value in plain.items() if value not in (None, [], {})])
+
+
+def show_receipt(receipt: Receipt) -> None:
+    """Shows what was erased, store by store."""
+    facts({"receipt": receipt.id, "state": receipt.state, "why": receipt.why, "keys destroyed": len(receipt.keys_destroyed)})
+    table("store", "found", "left")(receipt.stores)
 
 
 def nothing(_: object) -> None:
