@@ -193,7 +193,18 @@ class Purge:
                 self.begin(tx, SYSTEM, scope, purge=purge)
             if self.run(scope.household, purge).state != "complete":
                 raise PurgeIncomplete("a tombstone could not be replayed on this restored database")
-        return len(missing)
+        return len(missing) + self._bury_again(known)
+
+    def _bury_again(self, known: set[str]) -> int:
+        """The other way round: in a key store that was put back from an old copy, the purged have no keys either."""
+        buried = {stone["purge"] for stone in self._store.keys.tombstones()}
+        forgotten = sorted(known - buried)
+        for purge in forgotten:
+            with self._store.database.reader() as tx:
+                row = tx.execute(select(_P).where(_P.c.purge_id == purge)).one()
+            if row.state == "complete":
+                self._destroy(row)
+        return len(forgotten)
 
     def _destroy(self, row: Any) -> None:
         """Step 2. From the tombstone on, not even a restored backup can bring it back."""

@@ -283,8 +283,8 @@ class Home:
         return self.ok("POST", "recognize", by or self.owner, params=query, **sound)
 
     def names(self, speaker: str) -> str | None:
-        """Whom the household hears in this voice; None: nobody."""
-        person = self.hears(speaker)["person"]
+        """Whom the household hears in this voice, not so sure that anything is kept; None: nobody."""
+        person = self.hears(speaker, alike=0.78)["person"]
         return person and str(person["display_name"]).lower()
 
     def token(self, role: str, skill: str | None = None) -> dict[str, str]:

@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import Path
 
 ORDER = (
-    "types", "errors", "failpoint", "jws", "settings", "views", "ports", "policy", "onnx", "containers", "decode", "speech",
-    "encode", "voiceprint", "consent", "match", "calibration", "decide", "respond", "recognize", "listen", "store",
-    "scan", "client", "evaluate", "service", "demo", "cli", "__main__",
+    "types", "errors", "failpoint", "jws", "settings", "views", "ports", "policy", "onnx", "containers",
+    "decode", "speech", "encode", "voiceprint", "consent", "match", "calibration", "decide", "respond",
+    "recognize", "listen", "store", "scan", "client", "microphone", "evaluate", "service", "proof", "demo", "cli",
+    "__main__",
 )  # fmt: skip
 """The modules of `voiceid`, read downwards: each imports only those before it."""
 
@@ -28,6 +29,7 @@ SOLE_IMPORTERS = {
     "onnxruntime": ("voiceid/onnx.py",),
     "scipy": ("voiceid/evaluate/",),
     "sklearn": ("voiceid/evaluate/",),
+    "sounddevice": ("voiceid/microphone.py",),
     "soundfile": ("voiceid/decode.py",),
     "soxr": ("voiceid/decode.py",),
     "speechbrain": ("voiceid/encode/ecapa.py",),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from voiceid.encode.fbank import BINS, FRAME, STEP, centred, log_mel
 from voiceid.types import Samples
 
-ROUNDED = 1e-9
+ROUNDED = 1e-7
 """Share of a frame's loudest bin below which single precision, in which Kaldi computes, holds no digits."""
 
 

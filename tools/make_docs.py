@@ -36,6 +36,7 @@ PICTURE_COLUMNS = 110
 
 OTHER_NAMES = {
     "VOICEID_FAILPOINT": "The step at which a test lets the service die.",
+    "VOICEID_PASSPHRASE": "Opens and seals copies of the key store, for `voiceid key`.",
     "VOICEID_SPEECH_DIR": "Recordings of real people for the tests marked `speech`.",
     "VOICEID_TOKEN": "The token that `voiceid` and `voiceid.client` send.",
     "VOICEID_URL": "The service that `voiceid` and `voiceid.client` speak to.",

@@ -35,7 +35,7 @@ ENTER, LEAVE = 0.5, 0.35
 """Probability at which speech begins, and below which it ends: Silero's own advice."""
 SHORTEST = 4
 """Frames of a stretch; below that it is a click."""
-_MARGIN = SAMPLE_RATE_HZ * 3 // 10
+MARGIN_S = 0.3
 """Kept before and after each stretch. EER over pairs of clips: 1.44 % with none, 1.21 % with 0.1 s, 0.96 % with 0.3 s,
 1.10 % uncut (so_), where soft beginnings and ends of words are kept."""
 _STEP = SAMPLE_RATE_HZ // 100
@@ -137,6 +137,8 @@ def judge(pcm: Pcm, probabilities: NDArray[np.float32]) -> Speech | Unusable:
     """Speech that can be judged, or the reason why not, from the probability of speech in each frame."""
     stretches = find_stretches(probabilities, len(pcm.samples))
     quality = measure(pcm, stretches)
+    if quality.duration_s < LEAST_SPEECH_S:
+        return Unusable("too_short", "too_short", quality.speech_s, LEAST_SPEECH_S, quality)
     fault = _fault(quality) if stretches else _without_speech(pcm, quality)
     return fault or Speech(_cut(pcm.samples, stretches), quality)
 
@@ -187,9 +189,7 @@ def _decibels(power: float) -> float:
 
 
 def _without_speech(pcm: Pcm, quality: Quality) -> Unusable:
-    """Nobody speaks: the clip is too short to tell, or silent, or noise."""
-    if quality.duration_s < LEAST_SPEECH_S:
-        return Unusable("too_short", "too_short", 0.0, LEAST_SPEECH_S, quality)
+    """Nobody speaks: the clip is silent, or noise."""
     if _decibels(float(_power(pcm.samples).mean())) > SILENT_DBFS:
         return Unusable("poor_audio", "too_noisy", quality.snr_db, LEAST_SNR_DB, quality)
     return Unusable("too_short", "no_speech", 0.0, LEAST_SPEECH_S, quality)
@@ -210,7 +210,7 @@ def _fault(quality: Quality) -> Unusable | None:
 
 def _cut(samples: Samples, stretches: list[Stretch]) -> Samples:
     """The stretches with their margins, joined."""
-    keep = np.zeros(len(samples), dtype=bool)
+    keep, margin = np.zeros(len(samples), dtype=bool), round(MARGIN_S * SAMPLE_RATE_HZ)
     for stretch in stretches:
-        keep[max(0, stretch.start - _MARGIN) : stretch.stop + _MARGIN] = True
+        keep[max(0, stretch.start - margin) : stretch.stop + margin] = True
     return samples[keep]

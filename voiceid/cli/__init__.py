@@ -1,28 +1,26 @@
-"""The command line: the words of the design, over HTTP with a token; only `serve`, `retain` and `doctor` open files.
+"""The command line: the words of the design, over HTTP with a token; only serve, retain, doctor and model open files.
 
-Every failure is one line on standard error and exit code 2, with the code that HTTP would carry; `--json` prints exactly
-one document on standard output.
+Every failure is one line on standard error and exit code 2, with the code that HTTP would carry; `--json` prints
+exactly one document on standard output.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, cast
 
 import typer
 
-from voiceid.cli import consent, demo, doctor, household, learn, model, person, receipt, service, voice
+from voiceid.cli import consent, demo, household, keeping, model, person, receipt, service, voice
 from voiceid.cli.shell import fail, say
 from voiceid.errors import InvalidRequest, VoiceIdError
 
-app = typer.Typer(name="voiceid", add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-for group in (
-    household.households, person.people, consent.consents, voice.recordings, receipt.receipts, household.tokens,
-    model.models,
-):  # fmt: skip
-    app.add_typer(group)
+app = typer.Typer(name="voiceid", add_completion=False, no_args_is_help=True, help="A household's own Voice ID.")
+for part in (service, demo, household, person, consent, voice, receipt, model, keeping):
+    app.add_typer(part.commands)
 
-_Misused = typer.BadParameter.__mro__[2]
-"""What typer raises for words that are no command; it has no public name of its own."""
+_MISUSED = cast("type[Exception]", typer.BadParameter.__mro__[2])
+"""What typer raises for words that are no command; it gives it no public name."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,5 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.Abort:
         say("voiceid: nothing was done")
         return 1
-    except _Misused as misused:
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read has gone
+        return 1
+    except _MISUSED as misused:
         return fail(InvalidRequest(cast("Any", misused).format_message()), words)

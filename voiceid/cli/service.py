@@ -1,4 +1,4 @@
-"""Running the service, and letting time erase."""
+"""Running the service, looking after it, and letting time erase."""
 
 import json
 from dataclasses import asdict
@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from voiceid.cli.shell import command, table
-from voiceid.errors import InvalidRequest
+from voiceid.errors import InvalidRequest, NotFound
 from voiceid.settings import Settings
 from voiceid.views import Receipt
 
 if TYPE_CHECKING:
+    from voiceid.service.doctor import Report
     from voiceid.service.run import Ready
+
+commands = typer.Typer()
 
 Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Instead of VOICEID_PORT; 0: a free one.")]
 Host = Annotated[str | None, typer.Option("--host", help="Instead of VOICEID_HOST.")]
@@ -20,12 +23,20 @@ Plain = Annotated[
     bool, typer.Option("--unsafe-plain-http", help="Serve off loopback without TLS: only behind a proxy that adds it.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document once the service is ready.")]
+Now = Annotated[bool, typer.Option("--now", help="At once, whether the service runs or not.")]
 
 
+@commands.command()
 def serve(
-    port: Port = None, host: Host = None, unsafe_plain_http: Plain = False, as_json: AsJson = False  # noqa: FBT002 options
+    port: Port = None,
+    host: Host = None,
+    unsafe_plain_http: Plain = False,  # noqa: FBT002 options of the command line
+    as_json: AsJson = False,  # noqa: FBT002 same
 ) -> None:
-    """Run the service on this machine; prints one link and, on the first start, the first tokens."""
+    """Run the service on this machine. Prints one link and, on the first start, the first tokens."""
+    from voiceid.service.allocator import overwrite_freed_memory  # noqa: PLC0415 before the service is imported
+
+    overwrite_freed_memory()
     from voiceid.service.run import serve as run  # noqa: PLC0415 the service takes a second to import
 
     settings = Settings.from_environment()
@@ -34,10 +45,43 @@ def serve(
     run(settings, _as_document if as_json else _as_text, plain_http_anywhere=unsafe_plain_http)
 
 
+@command(commands, "retain", table("why", "person", "state", "id"))
+def retain(now: Now = False) -> list[Receipt]:  # noqa: FBT002 same
+    """Erase what has run out. The running service does it every ten minutes by itself."""
+    from voiceid.service import doctor, wiring  # noqa: PLC0415 the service takes a second to import
+
+    if not now:
+        raise InvalidRequest("say --now; the running service does this every ten minutes by itself")
+    settings = Settings.from_environment()
+    if not doctor.is_set_up(settings):
+        raise NotFound("nothing is set up here")
+    services = wiring.build(settings)
+    try:
+        services.forgetting.resume()
+        return services.retention.run()
+    finally:
+        services.close()
+
+
+def _show_report(report: "Report") -> None:
+    table("name", "ok", "detail")(report.checks)
+    for check in report.checks:
+        if check.mend is not None:
+            typer.echo(f"\nTo mend {check.name}: {check.mend}")
+
+
+@command(commands, "doctor", _show_report)
+def doctor() -> "Report":
+    """Check this installation: settings, models, files, keys, chains. It changes nothing."""
+    from voiceid.service.doctor import examine  # noqa: PLC0415 the service takes a second to import
+
+    return examine()
+
+
 def _as_document(ready: "Ready") -> None:
     shown = asdict(ready)
-    del shown["code"]  # the tokens serve a script; the code is for the link
-    print(json.dumps(shown), flush=True)  # noqa: T201 the one document
+    del shown["code"]  # a script has the tokens; the code is for the link
+    typer.echo(json.dumps(shown))
 
 
 def _as_text(ready: "Ready") -> None:
@@ -50,4 +94,4 @@ def _as_text(ready: "Ready") -> None:
             f"  admin token  {ready.admin_token}",
             f"  owner token  {ready.owner_token}",
         ]
-    print("\n".join(lines), flush=True)  # noqa: T201 what this command is for
+    typer.echo("\n".join(lines))

@@ -46,7 +46,7 @@ def command(
     """
 
     def register(function: Callable[..., T]) -> Callable[..., T]:
-        parameters = list(inspect.signature(function, eval_str=True).parameters.values())
+        parameters = list(inspect.signature(function).parameters.values())
         remote = any(parameter.annotation is Client for parameter in parameters)
         own = [parameter for parameter in parameters if parameter.annotation is not Client]
         shown = [*own, *(_REMOTE if remote else ()), _JSON]
@@ -109,7 +109,8 @@ def facts(result: Any) -> None:
 
 def show_receipt(receipt: Receipt) -> None:
     """Shows what was erased, store by store."""
-    facts({"receipt": receipt.id, "state": receipt.state, "why": receipt.why, "keys destroyed": len(receipt.keys_destroyed)})
+    destroyed = len(receipt.keys_destroyed)
+    facts({"receipt": receipt.id, "state": receipt.state, "why": receipt.why, "keys destroyed": destroyed})
     table("store", "found", "left")(receipt.stores)
 
 

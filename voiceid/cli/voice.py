@@ -62,13 +62,13 @@ def enroll(
     person = person_id(client, who)
     started = client.start_enrollment(person, locale)
     try:
-        sounds = _spoken(client, person, started) if mic else (read_file(path) for path in files or ())
+        sounds = _spoken(started) if mic else (read_file(path) for path in files or ())
         for number, sound in enumerate(sounds, 1):
             if _add(client, person, started, sound, kind, number).progress.done:
                 break
         return client.complete_enrollment(person, started.id)
     except BaseException:
-        with contextlib.suppress(Exception):  # the first failure is the one to tell; unfinished takes run out by themselves
+        with contextlib.suppress(Exception):  # the first failure is the one to tell; what is unfinished runs out
             client.abandon_enrollment(person, started.id)
         raise
 
@@ -159,7 +159,7 @@ def _add(
     return take
 
 
-def _spoken(client: Client, person: PersonId, started: EnrollmentState) -> Iterator[bytes]:
+def _spoken(started: EnrollmentState) -> Iterator[bytes]:
     """Takes from the microphone, sentence after sentence, for as long as somebody goes on."""
     from voiceid.microphone import record  # noqa: PLC0415 numpy and a device: only who asks needs them
 

@@ -52,7 +52,7 @@ class Client(Operations):
 
         Raises: InvalidRequest, for an address that is none.
         """
-        self.url, self.household = url, _household(token, household)
+        self.url, self.household, self.has_token = url, _household(token, household), bool(token)
         with _reachable(url):
             self._http = httpx.Client(**_options(url, token), transport=transport)
 
@@ -99,7 +99,7 @@ class AsyncClient(Operations):
 
         Raises: InvalidRequest, for an address that is none.
         """
-        self.url, self.household = url, _household(token, household)
+        self.url, self.household, self.has_token = url, _household(token, household), bool(token)
         with _reachable(url):
             self._http = httpx.AsyncClient(**_options(url, token), transport=transport)
 

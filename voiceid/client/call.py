@@ -9,7 +9,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from voiceid.errors import InvalidRequest, VoiceIdError
+from voiceid.errors import InvalidRequest, NotAuthenticated, VoiceIdError
 from voiceid.types import HouseholdId
 
 P = ParamSpec("P")
@@ -77,8 +77,12 @@ class Group:
     household: HouseholdId | None
     """Where operations within a household go: the token's own, unless another was named."""
 
+    has_token: bool
+
     @property
     def _home(self) -> str:
+        if self.household is None and not self.has_token:
+            raise NotAuthenticated("a token is needed: --token or VOICEID_TOKEN on the command line")
         if self.household is None:
             raise InvalidRequest("household: name one; this token belongs to none")
         return f"/v1/households/{self.household}"

@@ -13,6 +13,7 @@ from voiceid.views import (
     Receipt,
     RecordingView,
     ResponseTemplate,
+    ReviewGrant,
     TakeResult,
     Verification,
     VoiceprintView,
@@ -127,6 +128,18 @@ class TraceOperations(Group):
         return answering(Receipt, "POST", f"{self._of(person)}/interactions/{interaction}/not-me")
 
     @Operation
+    def allow_review(self, person: str, recording: str, reviewer: str, reason: str) -> Call[ReviewGrant]:
+        """Let one named reviewer hear one recording, for a stated reason; their token is shown this once."""
+        body = {"recording": recording, "reviewer": reviewer, "reason": reason}
+        return answering(ReviewGrant, "POST", f"{self._of(person)}/reviews", json=body)
+
+    @Operation
+    def export(self, person: str, passphrase: str | None = None) -> Call[bytes]:
+        """Everything that is kept of this person, as a zip; with a passphrase, encrypted in the age format."""
+        headers = {"Voiceid-Passphrase": passphrase} if passphrase else {}
+        return Call("GET", f"{self._of(person)}/export", lambda response: response.content, {"headers": headers})
+
+    @Operation
     def activity(self, person: str, cursor: str = "", limit: int = 200) -> Call[Page[ActivityEntry]]:
         """Who accessed what of this person's, when, and why; newest first."""
         params = {"cursor": cursor, "limit": limit}
@@ -166,6 +179,11 @@ class PublicOperations(Group):
     def keys(self) -> Call[dict[str, Any]]:
         """The public keys that receipts verify with, as a JSON Web Key Set."""
         return answering(dict[str, Any], "GET", "/.well-known/voiceid-keys.json")
+
+    @Operation
+    def draw_qr(self, text: str) -> Call[str]:
+        """A short text as a QR code, SVG. Nothing of it is kept."""
+        return Call("POST", "/v1/qr", lambda response: response.text, {"json": {"text": text}})
 
     @Operation
     def healthy(self) -> Call[dict[str, str]]:

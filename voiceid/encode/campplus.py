@@ -2,13 +2,15 @@
 
 import numpy as np
 
-from voiceid.encode.fbank import FRAME, centred, log_mel
+from voiceid.encode.fbank import FRAME, STEP, centred, log_mel
 from voiceid.onnx import Network
 from voiceid.types import Embedding, ModelId, Speech
 
+_SHORTEST = FRAME + 2 * STEP
+
 
 class CamPlusPlus:
-    """CAM++, trained on some 200,000 speakers of Chinese and English. Shared by all threads.
+    """CAM++, trained on some 200,000 speakers, most of them of Mandarin. Shared by all threads.
 
     Source: arXiv:2303.00332; the card in `models/campplus.md` tells origin and error rates.
     """
@@ -30,10 +32,10 @@ class CamPlusPlus:
     def embed(self, speech: Speech, /) -> Embedding:
         """One point on the unit sphere for the whole clip.
 
-        Raises: ValueError, for less than one frame of 25 ms, which no `Speech` has.
+        Raises: ValueError, for less than 45 ms, which no `Speech` has: the network takes the spread of two steps.
         """
-        if len(speech.samples) < FRAME:
-            raise ValueError("less than one frame of speech")
+        if len(speech.samples) < _SHORTEST:
+            raise ValueError("less than three frames of speech")
         features = centred(log_mel(speech.samples))
         (vectors,) = self._network.run({"features": features[np.newaxis]})
         vector = vectors[0]

@@ -26,8 +26,8 @@ def log_mel(samples: Samples) -> NDArray[np.float32]:
 
     Shapes: (n,) with n >= 400 -> (1 + (n - 400) // 160, 80): frames that would reach over the end are left out.
     Raises: ValueError, for less than one frame.
-    Source: Kaldi's `compute-fbank-feats`; equal to it within 1e-3, save where a bin lies nine orders of magnitude below
-        the loudest of its frame, so that Kaldi's single precision rounds it.
+    Source: Kaldi's `compute-fbank-feats`; equal to it within 1e-3, save where a bin lies seven orders of magnitude
+        below the loudest of its frame, where Kaldi's single precision has no digits left.
     """
     frames: NDArray[np.float64] = sliding_window_view(samples.astype(np.float64), FRAME)[::STEP]
     frames = frames - frames.mean(axis=1, keepdims=True)

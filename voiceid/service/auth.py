@@ -75,10 +75,11 @@ def caller(connection: HTTPConnection) -> Actor:
 Caller = Annotated[Actor, Depends(caller)]
 
 
-def may(action: Action) -> Callable[[HTTPConnection, Actor], Actor]:
+def may(action: Action) -> Callable[[HTTPConnection], Actor]:
     """A dependency that lets only entitled callers through, judged by the path's household and person."""
 
-    def check(connection: HTTPConnection, actor: Caller) -> Actor:
+    def check(connection: HTTPConnection) -> Actor:
+        actor = caller(connection)  # not a dependency of its own, which would wait for one more thread
         household, person = connection.path_params.get("household"), connection.path_params.get("person")
         if actor.role != "admin" and household is not None and household != actor.household:
             raise NotFound("no such household")  # whether it exists is not theirs to know

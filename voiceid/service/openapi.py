@@ -42,7 +42,7 @@ _PROBLEMS = {
     "503": "Not right now; `Retry-After` says when.",
 }
 _PUBLIC = frozenset({"/healthz", "/readyz", "/v1/policy", "/v1/receipts/{receipt}", "/v1/receipts/verify",
-                     "/.well-known/voiceid-keys.json", "/v1/session", "/", "/docs"})  # fmt: skip
+                     "/.well-known/voiceid-keys.json", "/v1/session", "/v1/qr"})  # fmt: skip
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

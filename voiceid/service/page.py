@@ -1,24 +1,51 @@
-"""The plain pages that need no script: where to go, and the API in print. No request leaves the machine."""
+"""The page and its static files. Everything it can do goes over the public API; no request leaves the machine."""
 
-from typing import Any
+import hashlib
+from importlib.resources import files
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Header, Request, Response
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, select_autoescape
 
+from voiceid.errors import NotFound
+
 router = APIRouter(include_in_schema=False)
 _pages = Environment(loader=PackageLoader("voiceid.service", "pages"), autoescape=select_autoescape())
+_KINDS = {".css": "text/css", ".js": "text/javascript", ".json": "application/json", ".svg": "image/svg+xml"}
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
+    " img-src 'self' blob:; media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
 }
+
+
+def _read_static() -> dict[str, tuple[bytes, str, str]]:
+    """Every static file of the package: name -> content, media type, entity tag."""
+    found = {}
+    root = files("voiceid.service") / "static"
+    for folder in ("", "js/", "i18n/"):
+        for file in (root / folder).iterdir() if folder else root.iterdir():
+            kind = _KINDS.get("." + file.name.rpartition(".")[2])
+            if file.is_file() and kind:
+                content = file.read_bytes()
+                found[folder + file.name] = content, kind, f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+    return found
+
+
+_static = _read_static()
+_modules = sorted(name.removeprefix("js/") for name in _static if name.startswith("js/") and "resampler" not in name)
 
 
 @router.get("/", response_class=HTMLResponse)
 def home() -> HTMLResponse:
-    """Where to go from here."""
-    return HTMLResponse(_pages.get_template("home.html").render(), headers=_HEADERS)
+    """The page."""
+    return HTMLResponse(_pages.get_template("page.html").render(modules=_modules), headers=_HEADERS)
 
 
 @router.get("/docs", response_class=HTMLResponse)
@@ -26,6 +53,18 @@ def docs(request: Request) -> HTMLResponse:
     """Every operation of the API, from `/openapi.json`."""
     app: FastAPI = request.app
     return HTMLResponse(_pages.get_template("docs.html").render(groups=_groups(app.openapi())), headers=_HEADERS)
+
+
+@router.get("/static/{name:path}")
+def static(name: str, if_none_match: Annotated[str | None, Header()] = None) -> Response:
+    """One file of the page."""
+    if name not in _static:
+        raise NotFound
+    content, kind, tag = _static[name]
+    headers = {**_HEADERS, "ETag": tag}
+    if if_none_match == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=kind, headers=headers)
 
 
 def _groups(schema: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:

@@ -16,6 +16,7 @@ from enrollment.grant import Grants
 from enrollment.keep import RequestKeeper
 from enrollment.purge import Purge
 from enrollment.receipt import Signer
+from enrollment.reembed import CarriedOver, reembed
 from enrollment.retain import Retainer
 from enrollment.review import ReviewGrants
 from enrollment.revoke import Forgetter
@@ -26,6 +27,7 @@ from voiceid.calibration import Bars
 from voiceid.consent import OPENS_THE_GATE
 from voiceid.encode import open_encoder
 from voiceid.errors import KeysMisplaced, NotFound
+from voiceid.failpoint import reach
 from voiceid.match import Indexes
 from voiceid.ports import SYSTEM, Clock, Encoder
 from voiceid.ports import SpeechCheck as SpeechCheckPort
@@ -84,6 +86,22 @@ def open_store(settings: Settings, now: Clock = utc_now) -> Store:
             tx.execute(table.insert().values(installation_id=installation))
         keys = FileKeyStore(settings.keys_dir, installation=installation, create=new)
     return Store(database, Vault(keys), now)
+
+
+def replay_tombstones(settings: Settings) -> int:
+    """After something was put back: carry out again what was purged since, in the data and in the key store.
+
+    Raises: what keeps it from being done; the service must not start then.
+    """
+    store = open_store(settings)
+    try:
+        purge = Purge(store, Signer(store.keys.signing_key()))
+        replayed = purge.replay()
+        reach("restore.replayed")
+        purge.resume()
+    finally:
+        store.database.close()
+    return replayed
 
 
 def build(
@@ -196,6 +214,22 @@ def sign_in_code(services: Services) -> str:
     if not homes:
         raise NotFound("there is no household yet")
     return services.invitations.invite(SYSTEM, homes[0].id, None).code
+
+
+def use_model(settings: Settings, name: str) -> CarriedOver:
+    """Make every voiceprint anew with another encoder, from the recordings that were kept.
+
+    A running service goes on with its own encoder until it is started again with `VOICEID_ENCODER`.
+    Raises: Uncalibrated, for an encoder that could name nobody; what open_store() and open_encoder() raise.
+    """
+    encoder = open_encoder(name, settings.models_dir)
+    Bars.shipped(encoder.model_id, settings.policy)
+    store = open_store(settings)
+    purge = Purge(store, Signer(store.keys.signing_key()))
+    try:
+        return reembed(store, purge, encoder, SpeechCheck.shipped(), settings.consent_rule)
+    finally:
+        store.database.close()
 
 
 async def _keep_time(services: Services) -> None:

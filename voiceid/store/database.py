@@ -79,6 +79,19 @@ def hold(tx: Connection, household: HouseholdId, *also: ColumnElement[bool]) -> 
     return tx.execute(mine.with_for_update()).first() is not None
 
 
+def revision(url: str) -> str | None:
+    """Which tables a database has, without bringing them up to date; None for an empty one.
+
+    Raises: StoreUnavailable.
+    """
+    engine = _engine(url)
+    try:
+        with _translated():
+            return migrate.current(engine)
+    finally:
+        engine.dispose()
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     """Turn the driver's failures into ours; its message may quote values, so it is not repeated."""

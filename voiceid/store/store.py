@@ -1,12 +1,13 @@
 """What every reader and writer of records needs: the database, the vault, the clock."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, update
 
+from voiceid.errors import KeysUnavailable
 from voiceid.ports import Actor, Clock
 from voiceid.store import chain, tables
 from voiceid.store.database import Database
@@ -45,7 +46,8 @@ class Store:
         try:
             yield
         except BaseException:
-            self.keys.destroy(key_ids)
+            with suppress(KeysUnavailable):  # a key that opens nothing; what failed first is what to tell
+                self.keys.destroy(key_ids)
             raise
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Path, Query, Request, Response
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, model_validator
 
 from voiceid.errors import InvalidRequest
 from voiceid.service.services import Services, services_of
@@ -33,7 +33,7 @@ Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 """RFC 3339, with its zone."""
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:  # async, or it would be handed to a thread
     return services_of(request)
 
 
@@ -43,7 +43,15 @@ Wired = Annotated[Services, Depends(_services)]
 class Input(BaseModel):
     """A request body; a field that we do not know is refused rather than ignored."""
 
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _strip(cls, given: Any) -> Any:
+        """Here rather than by `str_strip_whitespace`: pydantic keeps what it strips, names too, in a cache for ever."""
+        if not isinstance(given, dict):
+            return given
+        return {name: value.strip() if isinstance(value, str) else value for name, value in given.items()}
 
 
 class Page(BaseModel, Generic[T]):

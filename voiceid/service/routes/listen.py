@@ -26,7 +26,7 @@ async def listen(socket: WebSocket, household: str) -> None:
     services = services_of(socket)
     await socket.accept()
     try:
-        actor = await asyncio.to_thread(lambda: _may_listen(socket, caller(socket)))
+        actor = await asyncio.to_thread(_may_listen, socket)
         stream = _stream(socket, services, HouseholdId(household), actor, _wish(socket))
         await stream.run()
     except Exception as error:

@@ -1,7 +1,9 @@
 """What anybody may read: policy, receipts, keys, health; and the response templates of a household."""
 
+import io
 from typing import Annotated, Any
 
+import segno
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 
@@ -34,6 +36,12 @@ class Verified(BaseModel):
     receipt: dict[str, Any]
 
 
+class Drawn(Input):
+    """What a QR code is to say."""
+
+    text: str = Field(min_length=1, max_length=300)
+
+
 class Texts(Input):
     """Two Jinja2 templates for one intent."""
 
@@ -52,7 +60,19 @@ def read_policy(services: Wired, language: Language = "en") -> dict[str, Any]:
     """Purposes, wording, versions and the retention schedule."""
     if language not in policy.LANGUAGES:
         raise InvalidRequest("language: one of " + ", ".join(policy.LANGUAGES))
-    return policy.document(language, services.settings.consent_rule)
+    shown = policy.document(language, services.settings.consent_rule)
+    share = services.recognizer.bars.name
+    return shown | {"recognition": {"policy": services.settings.policy, "guests_named_at_most": share}}
+
+
+@router.post(
+    "/v1/qr", tags=["public"], response_class=Response, responses={200: {"content": {"image/svg+xml": {}}}}
+)
+def draw_qr(body: Drawn) -> Response:
+    """Draw a short text, such as an invitation's link, as a QR code. Nothing of it is kept."""
+    drawing = io.BytesIO()
+    segno.make_qr(body.text, error="m").save(drawing, kind="svg", border=2, light="#fff", xmldecl=False)
+    return Response(drawing.getvalue(), media_type="image/svg+xml", headers={"Cache-Control": "no-store"})
 
 
 @router.get("/v1/receipts/{receipt}", tags=["public"], responses=PENDING)

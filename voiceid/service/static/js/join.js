@@ -102,8 +102,9 @@ async function takes(flow) {
   const state = { enrollment: null, microphone: null, clip: null, recent: [], progress: null, busy: false };
   seen.set({ takes: 0, takes_needed: 4, speech_s: 0, speech_needed_s: 8 });
 
-  const say = (text, kind = "") => {
+  const say = (text, kind = "", take = "going on") => {
     advice.className = `advice ${kind}`;
+    advice.dataset.take = take;
     fill(advice, text);
   };
 
@@ -126,7 +127,7 @@ async function takes(flow) {
     try {
       state.microphone ??= await openMicrophone(onChunk);
     } catch (error) {
-      say(t(microphoneFault(error)), "bad");
+      say(t(microphoneFault(error)), "bad", "lost");
       return;
     }
     if (!state.enrollment && !(await begin())) return;
@@ -176,15 +177,15 @@ async function takes(flow) {
     }
     if (result.next_prompt) fill(sentence, result.next_prompt);
     fill(press, t(result.accepted ? "takes.next" : "takes.again"));
-    if (result.accepted) say(t("takes.good", { more: result.progress.takes_needed - result.progress.takes }), "good");
-    else say(whatWasWrong(result), "bad");
+    if (result.accepted) say(t("takes.good", { more: result.progress.takes_needed - result.progress.takes }), "good", "accepted");
+    else say(whatWasWrong(result), "bad", "refused");
     press.focus();
   }
 
   /** The clip is thrown away; what can go on goes on, what cannot is ended and said so. */
   function lost(error) {
     fill(press, t("takes.again"));
-    say(error instanceof Problem && error.code === "offline" ? t("takes.offline") : explain(error), "bad");
+    say(error instanceof Problem && error.code === "offline" ? t("takes.offline") : explain(error), "bad", "lost");
     if (error instanceof Problem && ["enrollment-closed", "consent-missing"].includes(error.code)) {
       state.enrollment = null;
       seen.set({ takes: 0, takes_needed: 4, speech_s: 0, speech_needed_s: 8 });

@@ -44,6 +44,7 @@ export function microphoneFault(error) {
 const QUIET_DB = -52;
 const PAUSE_S = 1.1;
 const LONGEST_S = 15;
+const PATIENCE_S = 4;
 const CHUNK_S = 0.05;
 
 /** One clip: gathers chunks until the speaker pauses, and tells how it is going. */
@@ -73,7 +74,7 @@ export class Clip {
   /** What to tell the speaker now: the key of a sentence, or nothing. */
   advice() {
     if (this.loudest > 0.99) return "advice.clipped";
-    if (this.chunks.length * CHUNK_S > 2 && this.speechS === 0) return "advice.too_quiet";
+    if (this.chunks.length * CHUNK_S > PATIENCE_S && this.speechS === 0) return "advice.too_quiet";
     return "";
   }
 

@@ -1,0 +1,181 @@
+"""The page in a real browser: a server of its own, Chromium with a microphone that plays a file, eyes on all of it."""
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import soundfile
+import uvicorn
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright
+
+from voiceid.service import wiring
+from voiceid.settings import Settings
+from voiceid.types import SAMPLE_RATE_HZ
+
+Scheme = Literal["light", "dark"]
+PHONE, DESKTOP = (360, 740), (1280, 900)
+_FLAGS = (
+    "--no-sandbox", "--use-fake-device-for-media-stream", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-first-run", "--disable-gpu", "--disable-quic",
+)  # fmt: skip
+_AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+_LONG_TASKS = """
+window.longTasks = [];
+new PerformanceObserver((list) => window.longTasks.push(...list.getEntries().map((task) => task.duration)))
+  .observe({ type: "longtask", buffered: true });
+"""
+
+
+class PageServer:
+    """The service on a loopback port; it can be stopped and started again on the same data."""
+
+    def __init__(self, root: Path) -> None:
+        self.settings = Settings(data_dir=root / "data", keys_dir=root / "keys")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = int(free.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        self.services = wiring.build(self.settings)
+        first = wiring.first_start(self.services)
+        self.owner = {"Authorization": f"Bearer {first.owner_token}"} if first else None
+        self.household = first.household if first else self.services.households.page("", 1)[0].id
+        config = uvicorn.Config(
+            wiring.create_app(self.services), log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=1
+        )
+        self._server = uvicorn.Server(config)
+        listening = socket.create_server(("127.0.0.1", self.port))
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]})
+        self._thread.start()
+        while not self._server.started and self._thread.is_alive():
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+
+    def link(self) -> str:
+        """What `voiceid serve` prints."""
+        return f"{self.url}/#{wiring.sign_in_code(self.services)}"
+
+
+def microphone(path: Path, voices: Path, clips: Sequence[str | float]) -> Path:
+    """A WAV file for the fake microphone: clips, and seconds of near silence."""
+    hiss = np.random.default_rng(1)
+    parts = [
+        hiss.normal(0, 2e-4, int(clip * SAMPLE_RATE_HZ)).astype(np.float32) if isinstance(clip, float)
+        else _clip(voices, clip)
+        for clip in clips
+    ]
+    soundfile.write(path, np.concatenate(parts), SAMPLE_RATE_HZ, subtype="PCM_16")
+    return path
+
+
+def _clip(voices: Path, clip: str) -> Any:
+    """`ada/enroll_1`, or its beginning: `ada/enroll_1:0.9` seconds."""
+    name, _, seconds = clip.partition(":")
+    samples, _ = soundfile.read(voices / f"{name}.flac", dtype="float32")
+    return samples[: int(float(seconds) * SAMPLE_RATE_HZ)] if seconds else samples
+
+
+@contextmanager
+def chromium(player: Playwright, path: str, sound: Path | None, *, allowed: bool = True) -> Iterator[Browser]:
+    """One browser launch, which hears one file, once."""
+    flags = [*_FLAGS, *(["--use-fake-ui-for-media-stream"] if allowed else ["--deny-permission-prompts"])]
+    if sound is not None:
+        flags.append(f"--use-file-for-fake-audio-capture={sound}%noloop")
+    browser = player.chromium.launch(executable_path=path, args=flags)
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
+@dataclass
+class Visitor:
+    """One browser context with one page, and what it did that it should not."""
+
+    page: Page
+    origin: str
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    weight: int = 0
+
+    @classmethod
+    def of(
+        cls, browser: Browser, server: PageServer, size: tuple[int, int] = DESKTOP, scheme: Scheme = "light",
+        language: str = "en-US",
+    ) -> "Visitor":
+        context: BrowserContext = browser.new_context(
+            viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, locale=language,
+            reduced_motion="reduce", accept_downloads=True,
+        )
+        context.add_init_script(_AXE)
+        context.add_init_script(_LONG_TASKS)
+        visitor = cls(context.new_page(), server.url)
+        visitor._watch()
+        return visitor
+
+    def _watch(self) -> None:
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("websocket", lambda connection: self.requests.append(connection.url))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on(
+            "console", lambda said: self.complaints.append(said.text) if _matters(said.type, said.text) else None
+        )
+        self.page.on("requestfinished", lambda request: self._weigh(request.sizes()))
+
+    def _weigh(self, sizes: Any) -> None:
+        self.weight += sizes["responseBodySize"] + sizes["responseHeadersSize"]
+
+    def abroad(self) -> list[str]:
+        """Requests that left the origin."""
+        own = re.compile(rf"^(https?|wss?|blob:https?)://{re.escape(self.origin.removeprefix('http://'))}/")
+        return [url for url in self.requests if not own.match(url)]
+
+    def axe(self, screen: str) -> list[str]:
+        """What axe-core finds wrong on the screen as it is."""
+        found = self.page.evaluate(
+            "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
+        )
+        return [f"{screen}: {one['id']}: {[node['html'][:120] for node in one['nodes']]}" for one in found["violations"]]
+
+    def too_wide(self) -> bool:
+        """Whether the screen has to be scrolled sideways."""
+        return bool(self.page.evaluate("document.documentElement.scrollWidth > innerWidth"))
+
+    def press(self, name: str, *, exact: bool = False) -> None:
+        self.page.get_by_role("button", name=name, exact=exact).click()
+
+    def sees(self, text: str, timeout_s: float = 10) -> None:
+        """Wait until a text can be seen."""
+        self.page.get_by_text(text).first.wait_for(timeout=timeout_s * 1000)
+
+    def headline(self, text: str, timeout_s: float = 10) -> None:
+        self.page.get_by_role("heading", level=1, name=text).wait_for(timeout=timeout_s * 1000)
+
+    def allow(self, *switches: str) -> None:
+        for name in switches:
+            self.page.get_by_role("switch", name=name).check()
+
+    def take(self) -> str:
+        """Press the button of the takes and wait for what comes of it: accepted, refused, lost, or done."""
+        self.page.locator(".take button.big").click()
+        self.page.locator("[data-take='going on']").or_(self.page.locator("[data-take=lost]")).first.wait_for()
+        seen = self.page.locator("[data-take=accepted], [data-take=refused], [data-take=lost], .live")
+        seen.first.wait_for(timeout=30_000)
+        return seen.first.get_attribute("data-take") or "done"
+
+
+def _matters(kind: str, text: str) -> bool:
+    """A refused request is also an error to the console; the tests look at those themselves."""
+    return kind in {"error", "warning"} and "Failed to load resource" not in text
