@@ -16,13 +16,14 @@ from sqlalchemy import select
 
 from enrollment import record as standard
 from enrollment.purge import Purge
+from voiceid.errors import Unreadable
 from voiceid.ports import Actor
 from voiceid.store import tables
 from voiceid.store.consents import ConsentBook
 from voiceid.store.people import Households, People
 from voiceid.store.store import Store
 from voiceid.store.traces import Traces
-from voiceid.store.vault import Place, Unreadable
+from voiceid.store.vault import Place
 from voiceid.types import HouseholdId, PersonId
 from voiceid.views import ConsentRecord
 

@@ -21,6 +21,7 @@ from sqlalchemy.exc import IntegrityError
 
 from enrollment.receipt import Signer
 from enrollment.word import take_back_again
+from voiceid import memory
 from voiceid.errors import KeysUnavailable, PurgeIncomplete, StoreUnavailable
 from voiceid.failpoint import reach
 from voiceid.ports import SYSTEM, Actor
@@ -144,6 +145,7 @@ class Purge:
                 self._erase(row)
             except (KeysUnavailable, StoreUnavailable, PurgeIncomplete, IntegrityError):
                 _log.exception("a purge is pending", extra={"purge": purge})
+            memory.let_go()
         return self.receipt(household, purge)
 
     def receipt(self, household: HouseholdId, purge: str) -> Receipt:

@@ -11,11 +11,11 @@ from enrollment.purge import Purge
 from enrollment.take import TAKES_NEEDED, needed_for_voice_id
 from voiceid import policy
 from voiceid.decode import from_flac
+from voiceid.errors import Unreadable
 from voiceid.ports import SYSTEM, Encoder, SpeechCheck
 from voiceid.store import biometrics, chain, consents, ids, tables
 from voiceid.store.biometrics import Owner
 from voiceid.store.store import Store
-from voiceid.store.vault import Unreadable
 from voiceid.types import HouseholdId, PersonId, Unusable
 from voiceid.views import Scope
 from voiceid.voiceprint import cohesion

@@ -14,7 +14,7 @@ from enrollment.purge import Purge
 from enrollment.revoke import Forgetter
 from enrollment.take import Takes, expired
 from voiceid import policy
-from voiceid.errors import NotFound
+from voiceid.errors import NotFound, Unreadable
 from voiceid.failpoint import reach
 from voiceid.ports import SYSTEM
 from voiceid.store import consents, tables
@@ -68,7 +68,10 @@ class Retainer:
         with self._store.database.reader() as tx:
             minors = children(tx)
         for household, person in minors:
-            day = profiles.profile(household, person).of_age_on
+            try:
+                day = profiles.profile(household, person).of_age_on
+            except (NotFound, Unreadable):  # one damaged row must not keep everything else from its time
+                continue
             if day is None or day > now.date():
                 continue
             with self._store.database.reader() as tx:
@@ -119,7 +122,8 @@ class Retainer:
         columns = table.c
         query = select(columns.household_id, columns.person_id, columns[record], columns.expires_at)
         with self._store.database.reader() as tx:
-            return _by_person(tx.execute(query.where(columns.expires_at <= self._store.now())).all())
+            due = query.where(columns.expires_at <= self._store.now(), tables.spared(table))
+            return _by_person(tx.execute(due).all())
 
     def _stale_voiceprints(self) -> Due:
         table, person, now = tables.voiceprint, tables.person, self._store.now()
@@ -131,6 +135,7 @@ class Retainer:
             select(table, person.c.kind)
             .select_from(both)
             .where((table.c.last_used_on < now - idle) | (table.c.created_at < now - self._oldest))
+            .where(tables.spared(table))
         )
         with self._store.database.reader() as tx:
             rows = tx.execute(query).all()

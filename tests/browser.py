@@ -147,7 +147,10 @@ class Visitor:
         found = self.page.evaluate(
             "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
         )
-        return [f"{screen}: {one['id']}: {[node['html'][:120] for node in one['nodes']]}" for one in found["violations"]]
+        return [
+            f"{screen}: {wrong['id']}: {[node['html'][:120] for node in wrong['nodes']]}"
+            for wrong in found["violations"]
+        ]
 
     def too_wide(self) -> bool:
         """Whether the screen has to be scrolled sideways."""

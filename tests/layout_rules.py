@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 ORDER = (
-    "types", "errors", "failpoint", "jws", "settings", "views", "ports", "policy", "onnx", "containers",
+    "types", "errors", "failpoint", "memory", "jws", "settings", "views", "ports", "policy", "onnx", "containers",
     "decode", "speech", "encode", "voiceprint", "consent", "match", "calibration", "decide", "respond",
     "recognize", "listen", "store", "scan", "client", "microphone", "evaluate", "service", "proof", "demo", "cli",
     "__main__",

@@ -225,7 +225,7 @@ LEFT = {
 
 
 def _asks(home: Home, alike: float = 1.0) -> Any:
-    from home import clip, voice  # noqa: PLC0415 used here alone
+    from home import clip, voice
 
     form = {"audio": ("a.wav", clip(voice("ada", alike)), "audio/wav")}
     said = {"transcript": "call my mother", "intent": "call"}

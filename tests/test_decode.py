@@ -219,6 +219,15 @@ def test_truncated(form: Form, share: float) -> None:
         decode(body[: int(len(body) * share)], max_s=MAX_S)
 
 
+@pytest.mark.parametrize("form", [VORBIS, OPUS], ids=str)
+def test_ogg_cut_between_two_pages(form: Form) -> None:
+    """Every page is whole, but the one that is marked as the last is missing."""
+    body = form.encode(tone(form.rate_hz, 20))
+
+    with pytest.raises(TruncatedAudio):
+        decode(body[: body.rfind(b"OggS")], max_s=MAX_S)
+
+
 def test_raw_samples_that_end_inside_one() -> None:
     with pytest.raises(TruncatedAudio):
         decode(bytes(32_001), "audio/pcm;rate=16000;encoding=s16le;channels=1", max_s=MAX_S)

@@ -264,7 +264,7 @@ def test_whoever_is_being_erased_can_write_nothing_more(home: Home, stuck: pytes
 
 
 def _yes() -> dict[str, Any]:
-    from home import decision  # noqa: PLC0415 one test needs it
+    from home import decision
 
     return decision()
 

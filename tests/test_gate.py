@@ -11,8 +11,8 @@ import pytest
 from home import BARS, GATE, MODEL, Home, clip, decision, voice
 from sqlalchemy import text, update
 
-from voiceid.consent import NoPurpose, permit
-from voiceid.errors import StoreUnavailable
+from voiceid.consent import permit
+from voiceid.errors import NoPurpose, StoreUnavailable
 from voiceid.ports import Actor, Gate
 from voiceid.store import tables
 from voiceid.types import Embedding, PersonId
@@ -146,8 +146,8 @@ def test_consent_is_read_again_before_a_profile_is_used(home: Home) -> None:
 
 
 def _request(home: Home) -> Any:
-    from voiceid.decode import decode  # noqa: PLC0415 one test needs it
-    from voiceid.ports import Request  # noqa: PLC0415 same
+    from voiceid.decode import decode
+    from voiceid.ports import Request
 
     return Request(decode(clip(voice("ada")), max_s=60))
 

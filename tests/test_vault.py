@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from voiceid.errors import Unreadable
 from voiceid.store.keys import FileKeyStore
-from voiceid.store.vault import Place, Sealed, Unreadable, Vault
+from voiceid.store.vault import Place, Sealed, Vault
 
 HERE = Place("household", "person", "recording", "record")
 

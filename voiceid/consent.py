@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from voiceid.errors import VoiceIdError
+from voiceid.errors import NoPurpose
 from voiceid.ports import Gate
 from voiceid.types import SAVE_RECORDINGS, VOICE_ID, HouseholdId, PersonId, Purpose
 
@@ -14,12 +14,6 @@ OPENS_THE_GATE: dict[ConsentRule, frozenset[Purpose]] = {
     "unbundled": frozenset({VOICE_ID}),
 }
 """What a person must have granted before their voice can be found."""
-
-
-class NoPurpose(VoiceIdError):
-    """A permit was asked for without a purpose: asking for nothing must not permit everything."""
-
-    code, status, title = "no-purpose", 500, "A permit needs a purpose"
 
 
 @dataclass(frozen=True, slots=True)

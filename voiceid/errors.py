@@ -7,10 +7,12 @@ VoiceIdError 500 internal
 │   └── BodyTooLarge 413 · AudioTooLong 413
 ├── At odds with what is on record
 │   ├── StalePolicy · ConsentMissing · EnrollmentClosed · NotEnoughTakes · NotEnrolled · TooSoonToAsk
-│   └── VoiceAlreadyEnrolled · CodeSpent · GuardianNeeded · NotForChildren
+│   ├── VoiceAlreadyEnrolled · CodeSpent · GuardianNeeded · NotForChildren
+│   └── Gone 410 · Unreadable 410
 ├── Not now: Busy · Idle · StoreUnavailable · KeysUnavailable · ServiceUnreachable
+├── Proof: ReceiptInvalid · PurgeIncomplete · LedgerBroken
 └── The installation: InvalidSettings · MissingExtra · UnpinnedModel · ModelUnavailable · ModelDamaged · ModelMismatch
-    └── Uncalibrated · KeysMisplaced
+    └── Uncalibrated · KeysMisplaced · NoPurpose
 """
 
 from typing import Any, ClassVar
@@ -281,3 +283,15 @@ class LedgerBroken(VoiceIdError):
     """The chain of the ledger or of the activity does not verify."""
 
     code, status, title = "ledger-broken", 500, "The ledger's chain is broken"
+
+
+class Unreadable(VoiceIdError):
+    """The row is damaged, was moved, or its key is destroyed. Whoever reads it must do without."""
+
+    code, status, title = "unreadable", 410, "This can no longer be read"
+
+
+class NoPurpose(VoiceIdError):
+    """A permit was asked for without a purpose: asking for nothing must not permit everything."""
+
+    code, status, title = "no-purpose", 500, "A permit needs a purpose"

@@ -91,6 +91,8 @@ def _refuse(field: str, node: nodes.Node, known: frozenset[str]) -> None:
         raise InvalidRequest(f"{field}: {type(node).__name__} is not allowed here")
     if isinstance(node, nodes.Name) and node.name not in known:
         raise InvalidRequest(f"{field}: may use {', '.join(sorted(known))}")
+    if isinstance(node, nodes.Test) and node.name not in _environment.tests:
+        raise InvalidRequest(f"{field}: there is no such test")
     if isinstance(node, nodes.Filter) and node.name not in _FILTERS:
         raise InvalidRequest(f"{field}: may use the filters {', '.join(_FILTERS)}")
 

@@ -11,7 +11,9 @@ from voiceid.errors import InvalidSettings
 
 _PREFIX = "VOICEID_"
 
-NOT_SETTINGS = frozenset({"VOICEID_SPEECH_DIR", "VOICEID_PASSPHRASE", "VOICEID_URL", "VOICEID_TOKEN", "VOICEID_FAILPOINT"})
+NOT_SETTINGS = frozenset(
+    {"VOICEID_SPEECH_DIR", "VOICEID_PASSPHRASE", "VOICEID_URL", "VOICEID_TOKEN", "VOICEID_FAILPOINT"}
+)
 """Names that tests, tools and the client read; the service does not."""
 
 

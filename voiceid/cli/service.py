@@ -8,6 +8,7 @@ import typer
 
 from voiceid.cli.shell import command, table
 from voiceid.errors import InvalidRequest, NotFound
+from voiceid.service.early import Networks
 from voiceid.settings import Settings
 from voiceid.views import Receipt
 
@@ -37,12 +38,14 @@ def serve(
     from voiceid.service.allocator import overwrite_freed_memory  # noqa: PLC0415 before the service is imported
 
     overwrite_freed_memory()
-    from voiceid.service.run import serve as run  # noqa: PLC0415 the service takes a second to import
-
     settings = Settings.from_environment()
     wanted = {"port": port, "host": host}
     settings = settings.model_copy(update={name: value for name, value in wanted.items() if value is not None})
-    run(settings, _as_document if as_json else _as_text, plain_http_anywhere=unsafe_plain_http)
+    networks = Networks(settings)
+    from voiceid.service.run import serve as run  # noqa: PLC0415 the service takes a second to import: load meanwhile
+
+    shown = _as_document if as_json else _as_text
+    run(settings, shown, plain_http_anywhere=unsafe_plain_http, networks=networks)
 
 
 @command(commands, "retain", table("why", "person", "state", "id"))

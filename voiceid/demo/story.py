@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from voiceid import jws
@@ -173,7 +173,8 @@ class Story:
         return Member(voice, person, self._clients.enter_context(Client(self._home.url, session.token)))
 
     def _decide(self, member: Member, purpose: str, word: str, ends: datetime | None = None) -> str:
-        decision = ConsentDecision("granted" if word == "granted" else "denied", self._policy, "en", "screen", expires_at=ends)
+        said = ConsentDecision("granted", self._policy, "en", "screen", expires_at=ends)
+        decision = said if word == "granted" else replace(said, decision="denied")
         return member.client.decide(member.id, purpose, decision).change
 
     def _refusal(self, member: Member) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from voiceid.client import Client
+from voiceid.service.allocator import ENVIRONMENT
 
 _READY_S = 60
 _END_S = 20
@@ -33,9 +34,10 @@ class Server:
     """One start of the service. The process is ours, and ends with the context."""
 
     def __init__(
-        self, place: Place, *, voices: str = "made-up", without: Sequence[str] = (), **settings: str
+        self, place: Place, *, voices: str = "made-up", without: Sequence[str] = (), overwriting: bool = True,
+        **settings: str,
     ) -> None:
-        """Start it and wait until it answers.
+        """Start it and wait until it answers; `overwriting`: under the allocator that `voiceid serve` runs under.
 
         Raises: RuntimeError, when it does not come up; its log tells why.
         """
@@ -44,7 +46,7 @@ class Server:
         self._log = (place.logs / "server.log").open("ab")
         self._process = subprocess.Popen(  # noqa: S603 our own module
             [sys.executable, "-m", "voiceid.proof.serving", what],
-            stdout=subprocess.PIPE, stderr=self._log, env=environment(place, **settings), cwd=Path.cwd(),
+            stdout=subprocess.PIPE, stderr=self._log, env={**environment(place, **settings), **(ENVIRONMENT if overwriting else {})}, cwd=Path.cwd(),
         )  # fmt: skip
         said = self._process.stdout.readline() if self._process.stdout else b""
         if not said:

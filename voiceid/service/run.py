@@ -13,6 +13,7 @@ import uvicorn
 
 from voiceid.errors import InvalidSettings
 from voiceid.service import wiring
+from voiceid.service.early import Networks, settled
 from voiceid.service.services import Services
 from voiceid.settings import Settings
 from voiceid.store.backup import in_use
@@ -34,9 +35,13 @@ class Ready:
     owner_token: str | None = None
 
 
-def serve(settings: Settings, on_ready: Callable[[Ready], None], *, plain_http_anywhere: bool = False) -> None:
+def serve(
+    settings: Settings, on_ready: Callable[[Ready], None], *, plain_http_anywhere: bool = False,
+    networks: Networks | None = None,
+) -> None:
     """Run until a signal ends it; `on_ready` is called once, when the first request would be answered.
 
+    `networks`, where there are any, are loading already.
     Raises: InvalidSettings, for an address that cannot be had, or one off loopback unless `plain_http_anywhere`; what
         build() raises.
     """
@@ -50,11 +55,12 @@ def serve(settings: Settings, on_ready: Callable[[Ready], None], *, plain_http_a
         bound = held.enter_context(_bind(settings.host, settings.port))
         if settings.database_url is None:
             held.enter_context(in_use(settings.data_dir, alone=False))
-        services = wiring.build(settings)
+        services = wiring.build(settings, networks=networks)
         config = uvicorn.Config(
             wiring.create_app(services), log_config=None, access_log=False, server_header=False, proxy_headers=False,
             ws="websockets-sansio", timeout_graceful_shutdown=_FINISH_S,
         )  # fmt: skip
+        settled()
         _Server(config, lambda: on_ready(_ready(services, bound))).run(sockets=[bound])
 
 

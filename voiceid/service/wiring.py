@@ -3,13 +3,11 @@
 import asyncio
 import contextlib
 import logging
-import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from importlib.metadata import version
 
 from fastapi import FastAPI
-from sqlalchemy import select
 
 from enrollment.export import Exporter
 from enrollment.grant import Grants
@@ -35,6 +33,7 @@ from voiceid.recognize import Recognizer
 from voiceid.respond import Responder
 from voiceid.service import openapi, page, problems
 from voiceid.service.body import BodyCap
+from voiceid.service.early import Networks
 from voiceid.service.metrics import Metrics
 from voiceid.service.pool import EncoderPool
 from voiceid.service.routes import (
@@ -51,7 +50,6 @@ from voiceid.service.routes import (
 from voiceid.service.services import Services
 from voiceid.settings import Settings
 from voiceid.speech import SpeechCheck, VoiceActivity
-from voiceid.store import tables
 from voiceid.store.consents import ConsentBook
 from voiceid.store.database import Database
 from voiceid.store.keys import FileKeyStore, inside
@@ -77,13 +75,7 @@ def open_store(settings: Settings, now: Clock = utc_now) -> Store:
         raise KeysMisplaced
     url = settings.database_url
     database = Database(url) if url else Database.in_directory(settings.data_dir)
-    table = tables.installation
-    with database.writer() as tx:
-        installation = tx.execute(select(table.c.installation_id)).scalar()
-        new = installation is None
-        if installation is None:
-            installation = secrets.token_hex(16)
-            tx.execute(table.insert().values(installation_id=installation))
+    with database.installation() as (installation, new):
         keys = FileKeyStore(settings.keys_dir, installation=installation, create=new)
     return Store(database, Vault(keys), now)
 
@@ -106,12 +98,15 @@ def replay_tombstones(settings: Settings) -> int:
 
 def build(
     settings: Settings, *, now: Clock = utc_now, encoder: Encoder | None = None, check: SpeechCheckPort | None = None,
-    bars: Bars | None = None,
+    bars: Bars | None = None, networks: Networks | None = None,
 ) -> Services:
-    """Wire one installation. Clock, encoder with its bars, and speech check can be replaced at their ports."""
+    """Wire one installation. Clock, encoder with its bars, and speech check can be replaced at their ports.
+
+    `networks`, where there are any, are loading already.
+    """
     store = open_store(settings, now)
-    encoder = encoder or open_encoder(settings.encoder, settings.models_dir)
-    voice_activity = VoiceActivity.shipped()
+    encoder = encoder or (networks.encoder() if networks else open_encoder(settings.encoder, settings.models_dir))
+    voice_activity = networks.voice_activity() if networks else VoiceActivity.shipped()
     check = check or SpeechCheck(voice_activity)
     voiceprints = VoiceprintShelf(store)
     indexes = Indexes(voiceprints, encoder.model_id, encoder.dim, at_most=settings.index_cache)

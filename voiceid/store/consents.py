@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Connection, Select, and_, bindparam, func, select
 
-from voiceid.errors import NotFound
+from voiceid.errors import NotFound, Unreadable
 from voiceid.ports import Gate
 from voiceid.store import tables
 from voiceid.store.store import Store
-from voiceid.store.vault import Place, Unreadable
+from voiceid.store.vault import Place
 from voiceid.types import SAVE_RECORDINGS, VOICE_ID, ConsentState, HouseholdId, PersonId, Purpose
 from voiceid.views import ConsentRecord
 

@@ -1,6 +1,7 @@
 """One transactional database: SQLite in the data directory, or PostgreSQL. It knows tables, not what they mean."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,6 +68,17 @@ class Database:
                 if household is not None and not hold(connection, household, tables.spared(tables.household)):
                     raise NotFound("no such household")
                 yield connection
+
+    @contextmanager
+    def installation(self) -> Iterator[tuple[str, bool]]:
+        """This installation's random id, and whether it is new: its key store is then made before that is committed."""
+        table = tables.installation
+        with self.writer() as tx:
+            found = tx.execute(select(table.c.installation_id)).scalar()
+            known = found or secrets.token_hex(16)
+            if found is None:
+                tx.execute(table.insert().values(installation_id=known))
+            yield known, found is None
 
     def close(self) -> None:
         self.engine.dispose()

@@ -5,12 +5,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, select, update
 
-from voiceid.errors import GuardianNeeded, NotFound
+from voiceid.errors import GuardianNeeded, NotFound, Unreadable
 from voiceid.ports import Actor
 from voiceid.store import ids, tables
 from voiceid.store.store import Store
 from voiceid.store.tables import spared
-from voiceid.store.vault import Place, Unreadable
+from voiceid.store.vault import Place
 from voiceid.types import HouseholdId, Kind, PersonId, Profile
 from voiceid.views import HouseholdView, PersonEntry
 

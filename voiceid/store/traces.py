@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Select, and_, select
 
-from voiceid.errors import NotFound
+from voiceid.errors import NotFound, Unreadable
 from voiceid.ports import Actor
 from voiceid.store import tables
 from voiceid.store.store import Store
-from voiceid.store.vault import Place, Unreadable
+from voiceid.store.vault import Place
 from voiceid.types import HouseholdId, PersonId
 from voiceid.views import ActivityEntry, InteractionView, RecordingView
 

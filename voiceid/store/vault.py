@@ -9,17 +9,11 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from voiceid.errors import VoiceIdError
+from voiceid.errors import Unreadable
 from voiceid.store.keys import KeyDestroyed, KeyStore
 
 VERSION = 1
 _NONCE_BYTES = 12
-
-
-class Unreadable(VoiceIdError):
-    """The row is damaged, was moved, or its key is destroyed. Whoever reads it must do without."""
-
-    code, status, title = "unreadable", 410, "This can no longer be read"
 
 
 @dataclass(frozen=True, slots=True)

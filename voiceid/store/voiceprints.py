@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
 
+from voiceid.errors import Unreadable
 from voiceid.store import tables
 from voiceid.store.store import Store
-from voiceid.store.vault import Place, Unreadable
+from voiceid.store.vault import Place
 from voiceid.types import HouseholdId, ModelId, PersonId, Voiceprint
 from voiceid.views import VoiceprintView
 

@@ -15,11 +15,14 @@ const CODE = /^#([a-z2-7]{48})$/;
 const main = document.querySelector("main");
 const nav = document.querySelector("nav");
 const notice = document.querySelector("#notice");
+const JUST_NOW_MS = 1000;
 let leave = null;
 let shown = 0;
+let toldAt = 0;
 
 /** Tell something that matters on every screen; it stays until the next one. */
 export function tell(text, kind = "good") {
+  toldAt = performance.now();
   notice.className = kind;
   fill(notice, text ? h("p", {}, text) : null);
 }
@@ -129,7 +132,7 @@ async function drawFrame() {
 }
 
 window.addEventListener("hashchange", () => {
-  if (!CODE.test(location.hash)) tell("");
+  if (!CODE.test(location.hash) && performance.now() - toldAt > JUST_NOW_MS) tell("");
   show();
 });
 window.addEventListener("session-ended", ({ detail }) => {

@@ -44,7 +44,7 @@ async function askConsent(flow) {
   step(flow, 1, flow.mine ? policy.title : t("join.for", { name: flow.name }),
     h("p", { class: "lead" }, policy.without),
     h("ul", { class: "purposes" }, offered.map((one) => purposeCard(one, switches.get(one.purpose), needed))),
-    h("p", { class: "hint" }, policy.where), h("p", { class: "hint" }, policy.withdraw),
+    h("p", { class: "hint" }, policy.where), h("p", { class: "hint" }, policy.withdraw.replaceAll("`", "")),
     h("div", { class: "pair" },
       button(t("join.no"), () => decide(false), "choice"),
       button(t("join.yes"), () => decide(true), "choice")));

@@ -73,7 +73,7 @@ function consentList(mine, policy, consents) {
   const kept = new Map(policy.retention.map((row) => [row.purpose, row]));
   const offered = policy.purposes.filter(({ purpose, offered_to_children: children }) =>
     !purpose.startsWith("share:") && (mine.kind === "adult" || children));
-  return section("consents", t("consents.title"), h("p", { class: "hint" }, policy.withdraw),
+  return section("consents", t("consents.title"), h("p", { class: "hint" }, policy.withdraw.replaceAll("`", "")),
     h("ul", { class: "purposes" }, offered.map((one) => {
       const state = consents.purposes.find((other) => other.purpose === one.purpose);
       return consentRow(mine, policy, one, state, kept.get(one.purpose));
@@ -149,7 +149,7 @@ function interactionList(mine, interactions) {
 
 function activityList(entries) {
   return section("activity", t("activity.title"), h("p", { class: "hint" }, t("activity.text")),
-    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-labelledby": "activity" }, h("table", {},
+    h("div", { class: "scroll", tabindex: "0", role: "group", "aria-labelledby": "activity" }, h("table", {},
       h("thead", {}, h("tr", {}, ["when", "who", "what"].map((name) => h("th", { scope: "col" }, t(`activity.${name}`))))),
       h("tbody", {}, entries.map((entry) => h("tr", {}, h("td", {}, moment(entry.at)),
         h("td", {}, t(`role.${entry.who.split(":")[0]}`)),
