@@ -124,6 +124,7 @@ class Purge:
             actor=f"{actor.role}:{actor.id}", requested_at=self._store.now(),
         ))
         self._store.note(tx, actor, scope.household, "erased", scope.person, scope.why)
+        reach("purge.planned")
         return purge
 
     def _after_everything(self, tx: Connection, scope: Scope) -> datetime:

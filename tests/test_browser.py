@@ -242,9 +242,7 @@ def test_the_other_person_is_refused(
         ada, ben = Visitor.of(started, server), Visitor.of(started, server)
         for visitor, name in ((ada, "ada"), (ben, "ben")):
             visitor.page.goto(f"{server.url}/#{codes[name]}")
-            visitor.page.get_by_role("heading", level=1, name="Home").or_(
-                visitor.page.get_by_role("button", name=START)
-            ).wait_for()
+            visitor.headline("Home")
         ada.page.goto(f"{server.url}/#home")
         card = ada.page.locator(".person", has_text="Ada")
         card.get_by_text("Recordings kept: 4").wait_for()
@@ -341,7 +339,7 @@ def test_an_enrollment_goes_on_after_the_service_was_restarted(
 ) -> None:
     sound = microphone(
         tmp_path / "ada.wav", voices,
-        (1.0, "ada/enroll_1", 3.0, "ada/enroll_2", 9.0, "ada/enroll_3", 2.8, "ada/enroll_4", 3.0),
+        (1.0, "ada/enroll_1", 3.0, *(part for n in (2, 3, 4, 1, 2, 3, 4, 1) for part in (f"ada/enroll_{n}", 3.0))),
     )
     with chromium(player, browser_path, sound) as started:
         ada = Visitor.of(started, server)
@@ -353,7 +351,10 @@ def test_an_enrollment_goes_on_after_the_service_was_restarted(
         ada.sees("thrown away")
         server.start()
         assert kept(server) == NOTHING | {"enrollment": 1, "take": 1, "recording": 1}
-        assert [ada.take() for _ in range(3)] == ["accepted", "accepted", "done"]
+        found = []
+        while "done" not in found and len(found) < 6:  # a take may begin in the middle of a clip
+            found.append(ada.take())
+        assert found.count("accepted") == 2
         assert kept(server)["voiceprint"] == 1
 
 
@@ -400,8 +401,9 @@ def test_no_task_of_the_page_blocks_it_for_long(
     with chromium(player, browser_path, None) as started:
         visitor = Visitor.of(started, server)
         visitor.page.goto(f"{server.url}/#{code}")
+        visitor.headline("Home")
+        visitor.page.goto(f"{server.url}/#voice")
         for _ in range(3):
-            visitor.page.goto(f"{server.url}/?again#voice")
             visitor.page.reload()
             visitor.sees("Recordings (4)")
             longest.append(max(visitor.page.evaluate("window.longTasks"), default=0))

@@ -10,7 +10,6 @@ from home import BARS, FixedEncoder, Home, everything_is_speech
 from sqlalchemy import select, update
 
 from enrollment.reembed import CarriedOver, reembed
-from voiceid.service import wiring
 from voiceid.store import chain, tables
 from voiceid.types import ModelId, Pcm, Speech, Unusable
 
@@ -135,4 +134,3 @@ def test_unbundled_nobody_has_recordings(tmp_path: Path, monkeypatch: pytest.Mon
         assert _carry(home.restarts()).must_enroll_again == [home["ada"].id]
         home.enrolls_here("ada")
         assert home.names("ada") == "ada"
-    assert wiring.build

@@ -28,7 +28,7 @@ LENGTHS_S = (0.3, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 SNRS_DB = (20, 15, 10, 5, 0, -5)
 LEVELS_DBFS = (-40, -50, -55, -60, -65, -70)
 CLIPPED = (0.001, 0.01, 0.03, 0.05, 0.1, 0.2, 0.4)
-MARGINS_S = (0.0, 0.05, 0.1, 0.2, 0.3)
+MARGINS_S = (0.0, 0.1, 0.3)
 SNR_BINS_DB = (-20, 0, 3, 5, 8, 12, 60)
 
 
@@ -74,9 +74,9 @@ def read(folder: Path) -> list[Samples]:
 
 
 def cutting(ears: Ears, dev: Path) -> None:
-    """Equal error rate over pairs of single clips, within each corpus."""
-    for prefix in ("so_", "libri_"):
-        folders = sorted(dev.glob(f"{prefix}*"))
+    """Equal error rate over pairs of single clips, within each corpus; of so_ every second speaker."""
+    for prefix, every in (("so_", 2), ("libri_", 1)):
+        folders = sorted(dev.glob(f"{prefix}*"))[::every]
         clips = [(number, sound) for number, folder in enumerate(folders) for sound in read(folder)]
         who = np.array([number for number, _ in clips])
         ways: dict[str, Callable[[Samples], NDArray[np.float32]]] = {"uncut": ears.embed}

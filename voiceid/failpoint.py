@@ -11,10 +11,10 @@ NAMES = (
     "take.before-commit", "take.after-commit",
     "complete.before-commit", "complete.after-commit",
     "consent.before-commit", "consent.after-commit",
-    "purge.begun", "purge.buried", "purge.destroyed", "purge.rows-deleted", "purge.before-commit", "purge.complete",
+    "purge.planned", "purge.begun", "purge.buried", "purge.destroyed", "purge.rows-deleted", "purge.before-commit", "purge.complete",
     "retain.started", "retain.done-one",
     "restore.copied", "restore.replaced", "restore.replayed",
-    "rotate.next-written", "rotate.half-way", "rotate.slots-done", "rotate.renamed",
+    "rotate.next-written", "rotate.half-way", "rotate.slots-done", "rotate.overwritten", "rotate.renamed",
 )  # fmt: skip
 """Every failpoint there is; a test hits each."""
 
@@ -31,3 +31,8 @@ def reach(name: str) -> None:
         _visits[name] = _visits.get(name, 0) + 1
         if _visits[name] == int(visit or "1"):
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def visits(name: str) -> int:
+    """How often this process came past, if the environment names this place at all."""
+    return _visits.get(name, 0)

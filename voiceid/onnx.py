@@ -63,5 +63,6 @@ def _options() -> Any:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.enable_mem_pattern = False  # every length of clip would plan, and keep, working memory of its own
     options.log_severity_level = 3  # errors only: warnings would reach standard error
     return options

@@ -17,6 +17,10 @@ _LOG_MAGIC = (0x377F0682, 0x377F0683)
 _LOG_HEAD, _FRAME_HEAD = 32, 24
 _TABLE_LEAF = b"\x0d"
 _LARGEST = 1 << 27
+_FIRST_BLOB = 12
+"""Codes from here on are blobs where even, texts where odd; below, numbers of these lengths."""
+_PREFIX = 28
+"""Bytes by which a sealed value is known again: nonces do not repeat."""
 _KEY_ID = re.compile(rb"[0-9a-f]{40}")
 """What stands right before a sealed value in every row, also in a row that was deleted."""
 
@@ -72,12 +76,16 @@ class Pages:
             file.close()
 
     def values(self) -> Iterator[bytes]:
-        """Every text and blob of every row, and what follows a key's id in what is left of deleted ones."""
+        """Every blob of every row, and what follows a key's id in what is left of deleted ones."""
+        rows: set[bytes] = set()
         for image in self._images:
             content = image.content
-            yield from self._rows(image, content)
+            for value in self._rows(image, content):
+                rows.add(value[:_PREFIX])
+                yield value
             for found in _KEY_ID.finditer(content):
-                yield content[found.end() :]
+                if content[found.end() : found.end() + _PREFIX] not in rows:
+                    yield content[found.end() :]
 
     def _of_file(self, file: BinaryIO) -> Iterator[_Image]:
         for number in range(os.fstat(file.fileno()).st_size // self._size):
@@ -141,13 +149,13 @@ class Pages:
 
 
 def _fields(record: bytes) -> Iterator[bytes]:
-    """The texts and blobs of one record."""
+    """The blobs of one record; its texts are found as they stand in the file."""
     end, at = _varint(record, 0)
     place = end
     while at < end:
         kind, at = _varint(record, at)
-        length = (kind - 12) // 2 if kind >= 12 else (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0)[kind]  # noqa: PLR2004 the format's codes
-        if kind >= 12:  # noqa: PLR2004 blobs and texts
+        length = (kind - 12) // 2 if kind >= _FIRST_BLOB else (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0)[kind]
+        if kind >= _FIRST_BLOB and kind % 2 == 0:
             yield record[place : place + length]
         place += length
 

@@ -233,6 +233,7 @@ class FileKeyStore:
                 _replace(self._dir / "signing.key", self._wrappers[-1].wrap(signing, _SIGNING))
                 reach("rotate.slots-done")
                 _overwrite(current)
+                reach("rotate.overwritten")
                 upcoming.replace(current)
                 _sync_directory(self._dir)
                 reach("rotate.renamed")

@@ -17,7 +17,7 @@ from voiceid.views import Invited, PersonEntry, Receipt, VoiceprintView
 
 router = APIRouter(tags=["people"])
 PEOPLE = "/v1/households/{household}/people"
-_PREFERENCES_BYTES = 4096
+_PREFERENCES_BYTES, _PREFERENCES_LEVELS = 4096, 8
 _IdText = Annotated[str, Field(pattern=r"^[a-z2-7]{24}$")]
 
 MayAdd = Annotated[Actor, Depends(may(Action.ADD))]
@@ -42,7 +42,7 @@ class PersonChange(Input):
     display_name: str | None = Field(None, min_length=1, max_length=80)
     locale: str | None = Field(None, pattern=LOCALE, max_length=35)
     preferences: dict[str, Any] | None = None
-    """A JSON object of at most 4 KiB."""
+    """A JSON object of at most 4 KiB, at most 8 levels deep."""
     verify_by_device: bool | None = None
     """Whether devices may ask if this person is speaking."""
     of_age_on: date | None = None
@@ -55,8 +55,8 @@ class PersonChange(Input):
             plain = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         except (ValueError, RecursionError):  # not a number, half a character, a hole without a bottom
             raise ValueError("not plain JSON") from None
-        if len(plain) > _PREFERENCES_BYTES:
-            raise ValueError("too large")
+        if len(plain) > _PREFERENCES_BYTES or not _shallow(value, _PREFERENCES_LEVELS):
+            raise ValueError("too large or too deep")
         return value
 
 
@@ -150,3 +150,9 @@ def set_guardians(household: House, person: Person, body: Guardians, services: W
     wanted = [PersonId(who) for who in body.guardians]
     found = services.people.set_guardians(actor, household, person, wanted)
     return Guardians.model_construct(guardians=list[str](found))
+
+
+def _shallow(value: Any, levels: int) -> bool:
+    """Whether nothing lies deeper than so many levels."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return not inside or (levels > 0 and all(_shallow(one, levels - 1) for one in inside))

@@ -1,6 +1,6 @@
 // The page: finds out who is here, shows the screen that the address names, and keeps keyboard and screen reader along.
 
-import { acting, findSessions, Problem, sessions, signIn, signOut } from "./api.js";
+import { call, findSessions, Problem, sessions, signIn, signOut } from "./api.js";
 import { button, fill, h } from "./dom.js";
 import { has, language, LANGUAGES, loadWords, t } from "./words.js";
 import * as guardian from "./guardian.js";
@@ -56,11 +56,7 @@ async function show() {
   if (code) {
     history.replaceState(null, "", location.pathname + location.search);
     tell("");
-    if (await attempt(() => signIn(code[1]))) {
-      location.hash = sessions.person && acting() === "person" ? "#join" : "#home";
-    } else {
-      show();
-    }
+    if (!(await attempt(async () => { location.hash = await firstScreen(await signIn(code[1])); }))) show();
     return;
   }
   const turn = ++shown;
@@ -88,6 +84,12 @@ async function show() {
   const heading = main.querySelector("h1");
   document.title = `${heading?.textContent ?? ""} · voiceid`;
   if (turn > 1) heading?.focus();
+}
+
+/** Where somebody goes who has just come in: to the question, unless they have answered it. */
+async function firstScreen(session) {
+  if (session.role === "owner") return "#home";
+  return (await call("GET", `people/${session.person}`)).entry.voice_id ? "#home" : "#join";
 }
 
 function allowed(screen) {
