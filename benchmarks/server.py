@@ -64,8 +64,14 @@ class Caller:
         """
         if isinstance(body, dict):
             body, kind = json.dumps(body).encode(), "application/json"
-        self._connection.request(method, path, body, self._headers | {"Content-Type": kind})
-        answer = self._connection.getresponse()
+        headers = self._headers | {"Content-Type": kind}
+        try:
+            self._connection.request(method, path, body, headers)
+            answer = self._connection.getresponse()
+        except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):  # idle too long: hung up
+            self._connection.close()
+            self._connection.request(method, path, body, headers)
+            answer = self._connection.getresponse()
         content = answer.read()
         if answer.status // 100 != 2:  # noqa: PLR2004 success
             raise RuntimeError(f"{method} {path}: {answer.status} {content[:200]!r}")

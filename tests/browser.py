@@ -14,8 +14,10 @@ from typing import Any, Literal
 import numpy as np
 import soundfile
 import uvicorn
+from httpx import Client
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
+from voiceid.policy import version
 from voiceid.service import wiring
 from voiceid.settings import Settings
 from voiceid.types import SAMPLE_RATE_HZ
@@ -47,7 +49,7 @@ class PageServer:
     def start(self) -> None:
         self.services = wiring.build(self.settings)
         first = wiring.first_start(self.services)
-        self.owner = {"Authorization": f"Bearer {first.owner_token}"} if first else None
+        self.owner_token = first.owner_token if first else ""
         self.household = first.household if first else self.services.households.page("", 1)[0].id
         config = uvicorn.Config(
             wiring.create_app(self.services), log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=1
@@ -66,6 +68,28 @@ class PageServer:
     def link(self) -> str:
         """What `voiceid serve` prints."""
         return f"{self.url}/#{wiring.sign_in_code(self.services)}"
+
+    def enroll(self, voices: Path, name: str) -> str:
+        """Enroll somebody over the API; the code of a new invitation for them."""
+        home = f"/v1/households/{self.household}"
+        headers = {"Authorization": f"Bearer {self.owner_token}"}
+        with Client(base_url=self.url, headers=headers, trust_env=False) as owner:
+            person = owner.post(f"{home}/people", json={"display_name": name.title()}).json()["id"]
+            mine = f"{home}/people/{person}"
+            code = owner.post(f"{mine}/invitations").json()["code"]
+            token = owner.post("/v1/session", json={"code": code}).json()["token"]
+            me = {"Authorization": f"Bearer {token}"}
+            word = {"decision": "granted", "policy_version": version(), "language": "en", "method": "screen"}
+            for purpose in ("save_recordings", "voice_id"):
+                assert owner.put(f"{mine}/consents/{purpose}", json=word, headers=me).is_success
+            enrollment = owner.post(f"{mine}/enrollments", headers=me).json()["id"]
+            sounds = [(voices / name / f"enroll_{number}.flac").read_bytes() for number in range(1, 5)]
+            for sound in sounds:
+                headers = {**me, "content-type": "audio/flac"}
+                taken = owner.post(f"{mine}/enrollments/{enrollment}/takes", content=sound, headers=headers)
+                assert taken.json()["accepted"]
+            assert owner.post(f"{mine}/enrollments/{enrollment}/complete", headers=me).is_success
+            return str(owner.post(f"{mine}/invitations").json()["code"])
 
 
 def microphone(path: Path, voices: Path, clips: Sequence[str | float]) -> Path:

@@ -25,6 +25,7 @@ SOLE_IMPORTERS = {
     "faiss": ("voiceid/match.py",),
     "fastapi": ("voiceid/service/",),
     "httpx": ("voiceid/client.py", "voiceid/client/", "voiceid/encode/pull.py"),
+    "hypothesis": ("voiceid/proof/machine.py",),
     "matplotlib": ("voiceid/evaluate/",),
     "onnxruntime": ("voiceid/onnx.py",),
     "scipy": ("voiceid/evaluate/",),

@@ -8,12 +8,9 @@ from pathlib import Path
 
 import pytest
 from browser import DESKTOP, PHONE, PageServer, Scheme, Visitor, chromium, microphone
-from fastapi.testclient import TestClient
 from playwright.sync_api import Playwright, sync_playwright
 from sqlalchemy import func, select
 
-from voiceid.policy import version
-from voiceid.service import wiring
 from voiceid.store import tables
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -45,27 +42,6 @@ def kept(server: PageServer) -> dict[str, int]:
 
 
 NOTHING = {"voiceprint": 0, "recording": 0, "take": 0, "enrollment": 0, "interaction": 0}
-
-
-def enrolled(server: PageServer, voices: Path, name: str) -> str:
-    """Enroll somebody over the API; the code of a new invitation for them."""
-    assert server.owner is not None
-    api = TestClient(wiring.create_app(server.services), base_url=server.url)
-    home = f"/v1/households/{server.household}"
-    person = api.post(f"{home}/people", json={"display_name": name.title()}, headers=server.owner).json()["id"]
-    mine = f"{home}/people/{person}"
-    code = api.post(f"{mine}/invitations", headers=server.owner).json()["code"]
-    me = {"Authorization": f"Bearer {api.post('/v1/session', json={'code': code}).json()['token']}"}
-    word = {"decision": "granted", "policy_version": version(), "language": "en", "method": "screen"}
-    for purpose in ("save_recordings", "voice_id"):
-        assert api.put(f"{mine}/consents/{purpose}", json=word, headers=me).is_success
-    enrollment = api.post(f"{mine}/enrollments", headers=me).json()["id"]
-    for number in range(1, 5):
-        sound = (voices / name / f"enroll_{number}.flac").read_bytes()
-        headers = {**me, "content-type": "audio/flac"}
-        assert api.post(f"{mine}/enrollments/{enrollment}/takes", content=sound, headers=headers).json()["accepted"]
-    assert api.post(f"{mine}/enrollments/{enrollment}/complete", headers=me).is_success
-    return str(api.post(f"{mine}/invitations", headers=server.owner).json()["code"])
 
 
 def arrive(visitor: Visitor, server: PageServer, name: str = "Ada") -> None:
@@ -220,7 +196,7 @@ def test_the_whole_story(
 def test_a_guest_is_answered_without_a_name_and_leaves_nothing(
     player: Playwright, browser_path: str, server: PageServer, voices: Path, tmp_path: Path
 ) -> None:
-    enrolled(server, voices, "ada")
+    server.enroll(voices, "ada")
     before = kept(server)
     sound = microphone(tmp_path / "eve.wav", voices, (2.0, "guest_eve/request_1", 2.0))
     with chromium(player, browser_path, sound) as started:
@@ -237,7 +213,7 @@ def test_the_other_person_is_refused(
     player: Playwright, browser_path: str, server: PageServer, voices: Path
 ) -> None:
     """Ben, in a browser context of his own, learns of Ada what the household may know and no more."""
-    codes = {name: enrolled(server, voices, name) for name in ("ada", "ben")}
+    codes = {name: server.enroll(voices, name) for name in ("ada", "ben")}
     with chromium(player, browser_path, None) as started:
         ada, ben = Visitor.of(started, server), Visitor.of(started, server)
         for visitor, name in ((ada, "ada"), (ben, "ben")):
@@ -396,7 +372,7 @@ def test_no_task_of_the_page_blocks_it_for_long(
     player: Playwright, browser_path: str, server: PageServer, voices: Path
 ) -> None:
     """The best of three loads: a busy machine makes any task long."""
-    code = enrolled(server, voices, "ada")
+    code = server.enroll(voices, "ada")
     longest = []
     with chromium(player, browser_path, None) as started:
         visitor = Visitor.of(started, server)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from home import GATE, Home, decision
+from home import GATE, Home, clip, decision, voice
 
 from voiceid import policy
 from voiceid.errors import KeysUnavailable
@@ -225,8 +225,6 @@ LEFT = {
 
 
 def _asks(home: Home, alike: float = 1.0) -> Any:
-    from home import clip, voice
-
     form = {"audio": ("a.wav", clip(voice("ada", alike)), "audio/wav")}
     said = {"transcript": "call my mother", "intent": "call"}
     home.clock.forward(minutes=1)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from home import GATE, Home, voice
+from home import GATE, Home, decision, voice
 from sqlalchemy import update
 
 from enrollment.purge import OF_HOUSEHOLD, OF_PERSON, SHELVES
@@ -250,7 +250,7 @@ def test_whoever_is_being_erased_can_write_nothing_more(home: Home, stuck: pytes
     home.ok("DELETE", ada.path, ada.headers)
     home.clock.forward(minutes=1)
     tries = [
-        home.call("PUT", f"{ada.path}/consents/voice_id", ada.headers, json=_yes()),
+        home.call("PUT", f"{ada.path}/consents/voice_id", ada.headers, json=decision()),
         home.call("POST", f"{ada.path}/enrollments", ada.headers),
         home.call("POST", f"{ada.path}/invitations", home.owner),
         home.call("PATCH", ada.path, ada.headers, json={"display_name": "Eve"}),
@@ -261,12 +261,6 @@ def test_whoever_is_being_erased_can_write_nothing_more(home: Home, stuck: pytes
     stuck.undo()
     assert home.services.forgetting.resume() == 1
     assert home.count(tables.person, "ada") == 0
-
-
-def _yes() -> dict[str, Any]:
-    from home import decision
-
-    return decision()
 
 
 def _child_of(guardian: str) -> dict[str, Any]:

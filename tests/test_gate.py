@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from home import BARS, GATE, MODEL, Home, clip, decision, voice
+from home import BARS, GATE, Home, clip, decision, voice
 from sqlalchemy import text, update
 
 from voiceid.consent import permit
+from voiceid.decode import decode
 from voiceid.errors import NoPurpose, StoreUnavailable
-from voiceid.ports import Actor, Gate
+from voiceid.ports import Actor, Gate, Request
 from voiceid.store import tables
-from voiceid.types import Embedding, PersonId
+from voiceid.types import PersonId
 
 
 @pytest.fixture(scope="module")
@@ -136,20 +137,11 @@ class ConsentGoes:
 def test_consent_is_read_again_before_a_profile_is_used(home: Home) -> None:
     going = ConsentGoes(home)
     recognizer = replace(home.services.recognizer, consents=going)
-    heard = Embedding(voice("ada"), MODEL)
-    asked = _request(home)
+    asked = Request(decode(clip(voice("ada")), max_s=60))
     answer = recognizer.recognize(asked, home.id, Actor("owner", "x", home.id))
-    assert heard.model_id == MODEL
     assert going.reads == 2
     assert (answer.mode, answer.reason, answer.person, answer.stored) == ("anonymous", "unknown_voice", None, False)
     assert "Ada" not in answer.response.text
-
-
-def _request(home: Home) -> Any:
-    from voiceid.decode import decode
-    from voiceid.ports import Request
-
-    return Request(decode(clip(voice("ada")), max_s=60))
 
 
 def test_expired_means_no(home: Home) -> None:

@@ -55,6 +55,11 @@ def to_flac(pcm: Pcm) -> bytes:
     return file.getvalue()
 
 
+def to_pcm16(pcm: Pcm) -> bytes:
+    """The samples as 16 bits, little-endian: what live recognition takes."""
+    return np.round(np.clip(pcm.samples, -1, 1 - 2**-15) * 2**15).astype("<i2").tobytes()
+
+
 def from_flac(content: bytes) -> Pcm:
     """Read back what `to_flac` wrote.
 

@@ -95,12 +95,13 @@ class Listener:
             yield from self._step(frame, probability)
 
     def end(self) -> Iterator[Event]:
-        """No more sound for now: decide on what was heard. The connection may go on afterwards."""
+        """No more sound for now: decide on what was heard, then say that it goes on listening."""
         if self._open is not None:
             yield from self._close("end", self._tail)
         self._sound = _Sound(self._sound.stop + len(self._tail) // _BYTES)
         self._last_chunk, self._tail = False, b""
         self._activity = self._voice_activity.begin()
+        yield self.begin()
 
     def _check(self, chunk: bytes) -> None:
         shortest, longest = (ms * SAMPLE_RATE_HZ * _BYTES // 1000 for ms in CHUNK_MS)

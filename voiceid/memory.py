@@ -17,10 +17,10 @@ _NUMPY_KEEPS = 8
 def let_go() -> None:
     """Free what nobody reaches, and overwrite what numpy keeps.
 
-    Looking for cycles takes milliseconds once a started service has set all that stays aside (`service/early.py`); where
-    nothing was set aside it is left to its time.
+    Looking for cycles takes milliseconds once a started service has set aside all that stays (`service/early.py`);
+    where nothing was set aside it is left to its time.
     """
     if gc.get_freeze_count():
         gc.collect()
-    held = [np.zeros(size, np.uint8) for size in range(2, _NUMPY_KEEPS_BELOW, 2) for _ in range(_NUMPY_KEEPS)]
+    held = [np.zeros(size, np.uint8) for size in range(4, _NUMPY_KEEPS_BELOW, 4) for _ in range(_NUMPY_KEEPS)]
     del held  # zeros in every block that was kept

@@ -1,5 +1,6 @@
 """Records from a microphone (extra `mic`). The only importer of sounddevice. What is heard stays in memory."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,22 @@ def record(seconds: float) -> bytes:
     except sounddevice.PortAudioError as error:
         raise NotFound(f"no microphone answers: {error}") from None
     return to_flac(Pcm(np.ascontiguousarray(heard[:, 0], dtype=np.float32)))
+
+
+def chunks(milliseconds: int = 50) -> Iterator[bytes]:
+    """Listen for as long as somebody asks; PCM16, 16 kHz mono, piece by piece.
+
+    Raises: MissingExtra; NotFound, without a microphone.
+    """
+    sounddevice = _sounddevice()
+    size = SAMPLE_RATE_HZ * milliseconds // 1000
+    try:
+        with sounddevice.RawInputStream(SAMPLE_RATE_HZ, size, channels=1, dtype="int16") as stream:
+            while True:
+                heard, _overflowed = stream.read(size)
+                yield bytes(heard)
+    except sounddevice.PortAudioError as error:
+        raise NotFound(f"no microphone answers: {error}") from None
 
 
 def _sounddevice() -> Any:

@@ -10,17 +10,19 @@ straight to the address given: no proxy that the environment names ever hears a 
 """
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
 import httpx
 
+from voiceid.client import live
 from voiceid.client.call import Call
 from voiceid.client.people import ConsentOperations, HouseholdOperations, PersonOperations
+from voiceid.client.problem import problem_of
 from voiceid.client.results import ConsentList, MintedToken, Page, PersonDetail, Verified
 from voiceid.client.voice import EnrollmentOperations, PublicOperations, RecognitionOperations, TraceOperations
-from voiceid.errors import InvalidRequest, ServiceUnreachable, VoiceIdError
+from voiceid.errors import InvalidRequest, ServiceUnreachable
 from voiceid.store import ids
 from voiceid.types import HouseholdId
 
@@ -28,7 +30,6 @@ T = TypeVar("T")
 
 DEFAULT_URL = "http://127.0.0.1:8443"
 _TIMEOUT = httpx.Timeout(60, connect=5)
-_MEMBERS = frozenset({"type", "title", "status", "detail"})
 
 
 class Operations(
@@ -73,6 +74,16 @@ class Client(Operations):
         while page.next is not None:
             page = listing(*args, cursor=page.next)
             yield from page.items
+
+    def listen(self, sound: Iterable[bytes], **wish: str) -> Iterator[dict[str, Any]]:
+        """Send PCM16 (16 kHz mono, chunks of 20 to 100 ms) and hear who speaks: one event after the other.
+
+        `wish` may hold `intent` and `locale`. The last decision comes once the sound has ended.
+        Raises: the VoiceIdError that ended the connection; ServiceUnreachable.
+        """
+        if self.household is None:
+            raise InvalidRequest("household: name one, or use a token of one")
+        return live.listen(self.url, self._http.headers.get("authorization", ""), self.household, sound, wish)
 
     def close(self) -> None:
         """Give the connection back."""
@@ -154,20 +165,15 @@ def _household(token: str | None, household: str | None) -> HouseholdId | None:
 def _checked(response: httpx.Response) -> httpx.Response:
     """The response, if it is a success.
 
-    Raises: the error whose code the problem carries; VoiceIdError itself for a code that this version does not know.
+    Raises: the error whose code the problem carries.
     """
     if response.is_success:
         return response
     try:
-        problem = dict(response.json())
-        code = str(problem["type"]).rsplit("/", 1)[-1]
-    except (ValueError, KeyError, TypeError):
-        raise VoiceIdError(f"the service answered {response.status_code}, and not in a way that we know") from None
-    error = VoiceIdError.registry.get(code, VoiceIdError)(str(problem.get("detail", "")))
-    error.facts = {name: value for name, value in problem.items() if name not in _MEMBERS}
-    if type(error) is VoiceIdError:
-        error.facts |= {"code": code, "status": response.status_code}
-    raise error
+        problem = response.json()
+    except ValueError:
+        problem = None
+    raise problem_of(problem, response.status_code)
 
 
 @contextmanager

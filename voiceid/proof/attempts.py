@@ -25,7 +25,8 @@ _PURGE = (
 _YEARS = timedelta(days=1200)
 
 State = dict[str, Any]
-Do = Callable[[Home], object]
+Do = Callable[[Any], object]
+"""Takes the `Home`; what works on a closed installation takes the `Place`."""
 
 
 def furnish(place: Place, voices: Voices) -> None:
@@ -88,10 +89,17 @@ class Operation:
     points: tuple[str, ...]
     later: timedelta = timedelta(0)
     """How much later it is by then."""
+    closed: bool = False
+    """Whether the service must be stopped for it."""
+    often: bool = False
+    """Whether it may come past one place several times."""
     again: Do | None = None
     """What a started service does by itself in time, or an operator who sees that it was cut off."""
 
     def do(self, place: Place, voices: Voices) -> None:
+        if self.closed:
+            self.act(place)
+            return
         with Home(place, voices, now=_clock(self.later)) as home:
             self.act(home)
 
@@ -104,13 +112,6 @@ class Operation:
             if self.again is not None:
                 self.again(home)
         return state_of(place, voices, self.later)
-
-
-class _Closed(Operation):
-    """An operation on an installation that is not open."""
-
-    def do(self, place: Place, voices: Voices) -> None:  # noqa: ARG002 as the others
-        self.act(place)  # type: ignore[arg-type]  # of a place
 
 
 def _unfinished(home: Home, name: str) -> str:
@@ -138,7 +139,7 @@ def _retain(home: Home) -> None:
     home.services.retention.run()
 
 
-def _restore(place: Any) -> None:
+def _restore(place: Place) -> None:
     keeping.restore(Settings(data_dir=place.data, keys_dir=place.keys), place.root / "backup.db")
 
 
@@ -165,15 +166,16 @@ OPERATIONS: dict[str, Operation] = {
         lambda home: home.services.forgetting.delete_person(home.owner, home.id, home.people["ben"]), _PURGE
     ),
     "delete household": Operation(lambda home: home.services.forgetting.delete_household(home.owner, home.id), _PURGE),
-    "retain": Operation(_retain, ("retain.started", "retain.done-one", *_PURGE), later=_YEARS, again=_retain),
-    "restore": _Closed(
-        _restore, ("restore.copied", "restore.replaced", "restore.replayed", *_PURGE)  # type: ignore[arg-type]  # of a place
+    "retain": Operation(
+        _retain, ("retain.started", "retain.done-one", *_PURGE), later=_YEARS, often=True, again=_retain
+    ),
+    "restore": Operation(
+        _restore, ("restore.copied", "restore.replaced", "restore.replayed", *_PURGE), closed=True, often=True
     ),
     "rotate": Operation(
         _rotate,
         ("rotate.next-written", "rotate.half-way", "rotate.slots-done", "rotate.overwritten", "rotate.renamed"),
-        again=_rotate,
+        often=True, again=_rotate,
     ),
 }
-"""Serving goes wrong here or not at all: every place that writes personal data or keys is in one of these."""
 

@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from voiceid import failpoint
+from voiceid.proof import sabotage
 from voiceid.proof.attempts import OPERATIONS, Operation, furnish, state_of
+from voiceid.proof.installation import Voices
 from voiceid.proof.report import Check, Sizes
 from voiceid.proof.server import Place, environment
 
 _GIVE_UP_S = 900
 _ONE_S = 60
+_FOR_A_CONTROL = 3
 Plan = list[tuple[str, str]]
 
 
@@ -31,8 +34,12 @@ def prove(root: Path, sizes: Sizes) -> Iterator[Check]:
     """Kill with made-up voices, then with the real encoder on real speech."""
     place = Place(root / "crashes")
     for voices, runs in (("made-up", sizes.crashes), ("real", sizes.crashes_real)):
-        results = _in_a_process_of_its_own(place, voices, runs)
-        yield from _checks(voices, runs, results)
+        if runs:
+            yield from _checks(voices, runs, _in_a_process_of_its_own(place, voices, runs))
+    if sizes.controls:
+        results = _in_a_process_of_its_own(place, "made-up", _FOR_A_CONTROL, "resuming")
+        noticed = any(one["wrong"] for one in results)
+        yield Check("crashes", "control, without resuming: found out", 1, 1, expected=True, found=noticed)
 
 
 def plan(runs: int) -> Plan:
@@ -62,8 +69,8 @@ def _checks(voices: str, runs: int, results: list[dict[str, Any]]) -> Iterator[C
         yield Check("crashes", f"{voices}: every failpoint there is", len(every), len(hit), every, sorted(hit))
 
 
-def _in_a_process_of_its_own(place: Place, voices: str, runs: int) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "voiceid.proof.crashes", str(place.root), voices, str(runs)]
+def _in_a_process_of_its_own(place: Place, voices: str, runs: int, without: str = "") -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", "voiceid.proof.crashes", str(place.root), voices, str(runs), without]
     out = subprocess.run(  # noqa: S603 our own module
         command, env=environment(place, OPENBLAS_NUM_THREADS="1"), stdout=subprocess.PIPE, timeout=_GIVE_UP_S,
         check=True, cwd=Path.cwd(),
@@ -76,9 +83,10 @@ class Killer:
 
     def __init__(self, root: Path, voices: str) -> None:
         self._root = root
-        self._voices: Any = voices
+        self._voices: Voices = "real" if voices == "real" else "made-up"
         self._template = Place(root / f"template {voices}")
-        _in_child(lambda: furnish(self._template, self._voices))
+        furnish(self._template, self._voices)  # in this process: what is compiled once need not be in every child
+        state_of(self._template, self._voices)
         self._states: dict[str, tuple[Any, Any]] = {}
         self._visits: dict[tuple[str, str], int] = {}
 
@@ -112,6 +120,8 @@ class Killer:
 
     def _visits_of(self, name: str, operation: Operation, point: str) -> int:
         """How often the operation comes past this point when nothing stops it."""
+        if not operation.often:
+            return 1
         if (name, point) not in self._visits:
             place = self._copy(f"{name} counted")
 
@@ -175,10 +185,14 @@ def _be_the_child(work: Callable[[], Any], failpoint_at: str | None, writing: in
 
 
 def main(words: list[str]) -> None:
-    """`python -m voiceid.proof.crashes ROOT VOICES RUNS`: one JSON line for each run."""
-    root, voices, runs = Path(words[0]), words[1], int(words[2])
-    killer = Killer(root, voices)
-    for number, (name, point) in enumerate(plan(runs)):
+    """`python -m voiceid.proof.crashes ROOT VOICES RUNS WITHOUT`: one JSON line for each run."""
+    root, voices, runs, without = Path(words[0]), words[1], int(words[2]), words[3]
+    killer = Killer(root / (without or "whole"), voices)
+    chosen = plan(runs)
+    if without:
+        sabotage.take_out(without)
+        chosen = [("withdraw", point) for point in ("purge.begun", "purge.destroyed", "purge.buried")][:runs]
+    for number, (name, point) in enumerate(chosen):
         print(json.dumps(killer.run(number, name, point)), flush=True)  # noqa: T201 read by the parent
 
 

@@ -1,4 +1,4 @@
-"""Every way in: REST with a raw body, a multipart form, a live stream, the command line; each with markers of its own."""
+"""Every way in: REST with a raw body, a form, a live stream, the command line; each with markers of its own."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ from voiceid.proof.household import ALL, House, Member, made_up
 from voiceid.proof.server import environment
 from voiceid.proof.voices import MadeUpEncoder, everything_is_speech, flac, utter, wav
 from voiceid.scan import Clip, Marker, Text, Vector
-from voiceid.types import SAMPLE_RATE_HZ, Samples, Speech
+from voiceid.types import SAMPLE_RATE_HZ, Pcm, Samples, Speech
 from voiceid.voiceprint import pooled
 
 ENTRANCES = ("raw", "form", "stream", "command line")
@@ -26,6 +26,7 @@ _STUDIO_HZ = 44_100
 _RAW = f"audio/pcm;rate={SAMPLE_RATE_HZ};encoding=s16le;channels=1"
 _CHUNK = SAMPLE_RATE_HZ // 10
 _TICK_S = 0.01
+_NEVER = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass
@@ -38,7 +39,7 @@ class Canary:
     """Markers that go with the profile alone: what the person told about themselves."""
     words: frozenset[str] = frozenset()
     of_range: frozenset[str] = frozenset()
-    time_range: tuple[datetime, datetime] = (datetime.min, datetime.min)
+    time_range: tuple[datetime, datetime] = (_NEVER, _NEVER)
     _recordings: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -125,18 +126,11 @@ class Canary:
 
 
 def _vector(samples: Samples) -> Any:
-    speech = everything_is_speech(decode(wav(samples), max_s=60)) if samples.dtype != np.float32 else None
-    heard = speech or _as_heard(samples)
-    return MadeUpEncoder().embed(heard).vector
-
-
-def _as_heard(samples: Samples) -> Speech:
-    from voiceid.types import Pcm  # noqa: PLC0415 cut as the service cuts it
-
+    """What the service makes of this sound."""
     heard = everything_is_speech(Pcm(samples))
     if not isinstance(heard, Speech):
         raise TypeError("a canary must be heard")
-    return heard
+    return MadeUpEncoder().embed(heard).vector
 
 
 def _stream(house: House, samples: Samples) -> None:

@@ -24,6 +24,7 @@ from voiceid.types import HouseholdId, Pcm, PersonId, Purpose
 from voiceid.views import ConsentDecision, Receipt
 
 Voices = Literal["made-up", "real"]
+_REQUEST_S = 0.8
 _OUTLIVES_A_PERSON = frozenset({"ledger", "activity", "purge"})
 
 
@@ -97,7 +98,7 @@ class Home:
     def sound(self, speaker: str, clip: int, kind: Literal["enroll", "request"] = "request") -> Pcm:
         """What this speaker says."""
         if self._voices == "made-up":
-            return Pcm(utter(speaker, clip if kind == "enroll" else 100 + clip))
+            return Pcm(utter(speaker, clip) if kind == "enroll" else utter(speaker, 100 + clip, _REQUEST_S))
         content = files("voiceid").joinpath(f"demo/voices/{speaker}/{kind}_{clip}.flac").read_bytes()
         return decode(content, max_s=60)
 

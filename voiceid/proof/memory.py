@@ -6,7 +6,7 @@ from pathlib import Path
 from voiceid.scan.markers import Marker, all_patterns
 from voiceid.scan.needles import Needles
 
-_PIECE = 8 << 20
+_PIECE = 1 << 20
 _NOT_MEMORY = ("[vvar", "[vsyscall]", "/dev/")
 
 
@@ -23,6 +23,8 @@ class MemoryScanner:
         """
         found: dict[tuple[str, str, str], None] = {}
         for name, piece in _pieces(pid, self._needles.longest):
+            if piece.count(0) == len(piece):
+                continue  # reserved, and never written
             for _, (marker, form) in self._needles.within(piece):
                 found[marker, form, name] = None
         return list(found)

@@ -46,7 +46,8 @@ class Server:
         self._log = (place.logs / "server.log").open("ab")
         self._process = subprocess.Popen(  # noqa: S603 our own module
             [sys.executable, "-m", "voiceid.proof.serving", what],
-            stdout=subprocess.PIPE, stderr=self._log, env={**environment(place, **settings), **(ENVIRONMENT if overwriting else {})}, cwd=Path.cwd(),
+            stdout=subprocess.PIPE, stderr=self._log, cwd=Path.cwd(),
+            env={**environment(place, **settings), **(ENVIRONMENT if overwriting else {})},
         )  # fmt: skip
         said = self._process.stdout.readline() if self._process.stdout else b""
         if not said:

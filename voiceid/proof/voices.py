@@ -113,7 +113,8 @@ class RunningLoudness:
         count = len(heard) // FRAME
         self._rest = heard[count * FRAME :]
         frames = heard[: count * FRAME].reshape(count, FRAME)
-        return (np.abs(frames).max(axis=1, initial=0.0) > _QUIET).astype(np.float32)
+        loud: NDArray[np.float32] = (np.abs(frames).max(axis=1, initial=0.0) > _QUIET).astype(np.float32)
+        return loud
 
 
 def _seed(word: str) -> int:

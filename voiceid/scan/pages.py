@@ -29,7 +29,8 @@ _KEY_ID = re.compile(rb"[0-9a-f]{40}")
 class _Image:
     """Where one page stands as it was at one moment."""
 
-    order: int
+    moment: int
+    """Which transaction wrote it: 0 for the file, the log's from 1."""
     number: int
     file: BinaryIO
     at: int
@@ -89,17 +90,18 @@ class Pages:
 
     def _of_file(self, file: BinaryIO) -> Iterator[_Image]:
         for number in range(os.fstat(file.fileno()).st_size // self._size):
-            yield _Image(number, number + 1, file, number * self._size, self._size)
+            yield _Image(0, number + 1, file, number * self._size, self._size)
 
     def _of_log(self, log: BinaryIO) -> Iterator[_Image]:
         head = log.read(_LOG_HEAD)
         if len(head) < _LOG_HEAD or struct.unpack(">I", head[:4])[0] not in _LOG_MAGIC:
             return
-        step, first = self._size + _FRAME_HEAD, len(self._images)
+        step, moment = self._size + _FRAME_HEAD, 1
         for frame in range((os.fstat(log.fileno()).st_size - _LOG_HEAD) // step):
             at = _LOG_HEAD + frame * step
-            number = struct.unpack(">I", os.pread(log.fileno(), 4, at))[0]
-            yield _Image(first + frame, number, log, at + _FRAME_HEAD, self._size)
+            number, commits = struct.unpack(">II", os.pread(log.fileno(), 8, at))
+            yield _Image(moment, number, log, at + _FRAME_HEAD, self._size)
+            moment += commits != 0
 
     def _rows(self, image: _Image, page: bytes) -> Iterator[bytes]:
         start = 100 if image.number == 1 else 0
@@ -110,11 +112,11 @@ class Pages:
             at = start + 8 + 2 * cell
             try:
                 place = struct.unpack(">H", page[at : at + 2])[0]
-                yield from _fields(self._payload(image.order, page, place))
+                yield from _fields(self._payload(image.moment, page, place))
             except (IndexError, struct.error, ValueError):
                 continue  # an image that was overwritten by something else
 
-    def _payload(self, order: int, page: bytes, at: int) -> bytes:
+    def _payload(self, moment: int, page: bytes, at: int) -> bytes:
         """The whole record of a cell, with the pages it flows over to.
 
         Raises: ValueError, for a length that cannot be.
@@ -127,7 +129,7 @@ class Pages:
         parts = [page[at : at + local]]
         if local < length:
             following = struct.unpack(">I", page[at + local : at + local + 4])[0]
-            parts += self._overflow(following, order, length - local)
+            parts += self._overflow(following, moment, length - local)
         return b"".join(parts)[:length]
 
     def _local(self, length: int) -> int:
@@ -138,10 +140,11 @@ class Pages:
         wanted = least + (length - least) % (self._usable - 4)
         return wanted if wanted <= most else least
 
-    def _overflow(self, number: int, order: int, length: int) -> Iterator[bytes]:
-        """Follow the chain through the images that are nearest in time."""
+    def _overflow(self, number: int, moment: int, length: int) -> Iterator[bytes]:
+        """Follow the chain through the pages as they were at that moment."""
         while length > 0 and number in self._versions:
-            content = min(self._versions[number], key=lambda one: abs(one.order - order)).content
+            versions = self._versions[number]  # oldest first
+            content = next((one for one in reversed(versions) if one.moment <= moment), versions[0]).content
             part = content[4 : min(self._usable, 4 + length)]
             yield part
             length -= max(1, len(part))

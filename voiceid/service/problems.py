@@ -22,10 +22,10 @@ def foreseen(error: Exception) -> VoiceIdError:
             return error
         case RequestValidationError():
             return InvalidRequest(", ".join(sorted({_field(one) for one in error.errors()})))
-        case HTTPException(status_code=404):
-            return NotFound()
-        case HTTPException(status_code=405):
-            return MethodNotAllowed()
+        case HTTPException(__cause__=VoiceIdError() as cause):  # raised while FastAPI read the body
+            return cause
+        case HTTPException(status_code=404 | 405 as status):
+            return NotFound() if status == 404 else MethodNotAllowed()  # noqa: PLR2004 Not Found
         case HTTPException():
             return InvalidRequest("body: cannot be read")
         case _:

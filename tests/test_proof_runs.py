@@ -1,0 +1,28 @@
+"""The proofs at the size of the ordinary tests: `voiceid proof` runs the same at full size."""
+
+from collections import Counter
+
+import pytest
+
+from voiceid.proof import PROOFS, QUICK, run
+
+CONTROLS = {
+    "canaries": 5,  # purge, key destruction, encryption, tombstones, overwriting memory
+    "crashes": 1,  # resuming
+    "model": 0,  # at full size alone; the race has the same control
+    "race": 3,  # consent at search, consent at writing, epoch check
+    "trouble": 0,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("proof", PROOFS)
+def test_the_proof_holds_and_would_notice(proof: str) -> None:
+    report = run(QUICK, (proof,))
+
+    (section,) = report.sections
+    assert [check for check in section.checks if not check["ok"]] == []
+    assert report.ok
+    kinds = Counter(check["name"].startswith("control, without") for check in section.checks)
+    assert kinds[False] >= 1
+    assert kinds[True] == CONTROLS[proof]
