@@ -6,7 +6,9 @@ clip that can be read, one that cannot, or noise.
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import schemathesis
 from home import Home, clip, decision, voice
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
 from make_app import described, operations
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
@@ -99,9 +102,8 @@ def test_every_operation_answers_as_documented(
 ) -> None:
     seen: Counter[int] = Counter()
     with household.home.twin(tmp_path) as home:
-        schema = from_dict(described())
-        schema.app = home.client.app
-        operation, ids = schema[path][method], household.asked(path)
+        operation, ids = _schema()[path][method], household.asked(path)
+        operation.app = _schema().app = home.client.app
 
         def asks(role: str, *, sensible: bool) -> Callable[[Case], None]:
             def ask(case: Case) -> None:
@@ -118,9 +120,17 @@ def test_every_operation_answers_as_documented(
 
         for role in household.callers:
             _each(operation.as_strategy(path_parameters=ids), asks(role, sensible=True))
+        for role in ("admin", "owner", "self"):
             _each(operation.as_strategy(), asks(role, sensible=False))
-            _each(operation.as_strategy(GenerationMode.NEGATIVE, path_parameters=ids), asks(role, sensible=False))
+            with suppress(Unsatisfiable):  # where nothing can be got wrong
+                _each(operation.as_strategy(GenerationMode.NEGATIVE, path_parameters=ids), asks(role, sensible=False))
     assert any(200 <= status < 300 for status in seen), seen
+
+
+@cache
+def _schema() -> Any:
+    """Read once: that takes longer than asking."""
+    return from_dict(described())
 
 
 def _code(home: Home) -> str:

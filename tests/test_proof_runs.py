@@ -11,6 +11,7 @@ CONTROLS = {
     "crashes": 1,  # resuming
     "model": 0,  # at full size alone; the race has the same control
     "race": 3,  # consent at search, consent at writing, epoch check
+    "speech-race": 0,
     "trouble": 0,
 }
 

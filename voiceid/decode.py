@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 import soundfile
-import soxr  # type: ignore[import-untyped]  # it ships no types
+import soxr
 from numpy.typing import NDArray
 
 from voiceid.containers import Outline, Plain, declared_pcm, flac_of_open_length, outline

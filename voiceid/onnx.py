@@ -6,15 +6,19 @@ clips are worked on at once is the caller's choice, not the runtime's.
 
 import hashlib
 import json
+import os
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from voiceid.errors import ModelDamaged
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+"""From 1.29 on the runtime would report to its maker, and keep an id of this machine; only this stops all of it."""
+import onnxruntime  # noqa: E402 the variable counts only if it is set before
 
 _MODELS = files("voiceid") / "encode" / "models"
 _LARGE = 100_000

@@ -13,7 +13,7 @@ commands = typer.Typer()
 
 Quick = Annotated[bool, typer.Option("--quick", help="In minutes: fewer of everything, nothing left out.")]
 Only = Annotated[
-    list[str] | None, typer.Option("--only", help="canaries, crashes, model, race or trouble; may be repeated.")
+    list[str] | None, typer.Option("--only", help="One of them, such as crashes; may be repeated.")
 ]
 
 

@@ -13,6 +13,7 @@ PROVE: Mapping[str, Callable[[Path, Sizes], Iterator[Check]]] = {
     "crashes": crashes.prove,
     "model": model.prove,
     "race": race.prove,
+    "speech-race": race.prove_on_speech,
     "trouble": trouble.prove,
 }
 

@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 from fastapi import WebSocket
 from starlette.websockets import WebSocketDisconnect
 
-from voiceid.errors import Busy, Idle, InvalidRequest, NotAuthenticated, VoiceIdError
+from voiceid.errors import Busy, Idle, InvalidRequest, VoiceIdError
 from voiceid.listen import Event, Listener
-from voiceid.ports import Actor
 from voiceid.service.pool import EncoderPool
 from voiceid.service.problems import as_problem
 from voiceid.views import Decided
@@ -34,13 +33,14 @@ class Stream:
     """Carries sound to a listener and its events back, until either side has had enough."""
 
     def __init__(
-        self, socket: WebSocket, pool: EncoderPool, listener: Listener, still: Callable[[], Actor | None], heard: Heard
+        self, socket: WebSocket, pool: EncoderPool, listener: Listener, still_welcome: Callable[[], object],
+        heard: Heard,
     ) -> None:
         self._socket = socket
         self._pool = pool
         self._listener = listener
-        self._still = still
-        """Whose token it is, read anew; None once it has been revoked."""
+        self._still_welcome = still_welcome
+        """Reads the token anew, and raises NotAuthenticated once it has been revoked."""
         self._heard = heard
 
     async def run(self) -> None:
@@ -67,18 +67,18 @@ class Stream:
         """Send each event as soon as it is known, if the token still counts."""
         while True:
             began = time.perf_counter()
-            event, welcome = await self._in_pool(lambda: self._next(events))
+            event = await self._in_pool(lambda: self._next(events))
             if event is None:
                 return
-            if not welcome:
-                raise NotAuthenticated
             if isinstance(event, Decided):
                 self._heard(event, time.perf_counter() - began)
             await send(self._socket, event)
 
-    def _next(self, events: Iterator[Event]) -> tuple[Event | None, bool]:
+    def _next(self, events: Iterator[Event]) -> Event | None:
         event = next(events, None)
-        return event, event is None or self._still() is not None
+        if event is not None:
+            self._still_welcome()
+        return event
 
     async def _in_pool(self, work: Callable[[], T]) -> T:
         """Wait for a free encoder, but not for ever: a microphone does not wait.

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from voiceid.store import migrate, tables
 from voiceid.types import HouseholdId
 
 _BUSY_TIMEOUT_S = 5
+_TURN_TIMEOUT_S = 30
 _SQLITE_PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",  # a receipt must not be signed before its purge is on disk
@@ -33,6 +35,8 @@ class Database:
         Raises: StoreUnavailable.
         """
         self.engine = _engine(url)
+        self._turns = threading.Lock() if self.engine.dialect.name == "sqlite" else None
+        """Writers of one process wait here: SQLite would let them poll, and one could be passed over for seconds."""
         with _translated():
             migrate.upgrade(self.engine)
 
@@ -62,7 +66,7 @@ class Database:
         Raises: NotFound, when the household is gone or being erased; StoreUnavailable; InvalidRequest, for a value that
         this database cannot hold.
         """
-        with _translated(), self.engine.connect() as connection:
+        with _translated(), self._turn(), self.engine.connect() as connection:
             connection.execution_options(voiceid_write=True)
             with connection.begin():
                 if household is not None and not hold(connection, household, tables.spared(tables.household)):
@@ -79,6 +83,18 @@ class Database:
             if found is None:
                 tx.execute(table.insert().values(installation_id=known))
             yield known, found is None
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if self._turns is None:
+            yield
+            return
+        if not self._turns.acquire(timeout=_TURN_TIMEOUT_S):
+            raise StoreUnavailable("too much is being written at once")
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     def close(self) -> None:
         self.engine.dispose()

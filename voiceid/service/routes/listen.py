@@ -42,8 +42,8 @@ def _stream(socket: WebSocket, services: Services, household: HouseholdId, actor
         longest_s=services.settings.max_audio_s, wish=wish,
     )
     return Stream(
-        socket, services.pool, listener,
-        still=lambda: caller(socket), heard=lambda event, took_s: services.metrics.answered(event.answer, took_s),
+        socket, services.pool, listener, still_welcome=lambda: caller(socket),
+        heard=lambda event, took_s: services.metrics.answered(event.answer, took_s),
     )
 
 
