@@ -20,6 +20,7 @@ from voiceid.service import stream
 from voiceid.speech import FRAME, VoiceActivity, find_stretches
 from voiceid.store import tables
 from voiceid.types import SAMPLE_RATE_HZ
+from voiceid.views import Decided
 
 PCM = "audio/pcm;rate=16000;encoding=s16le;channels=1"
 CHUNK = 3200
@@ -330,9 +331,23 @@ def test_the_cookie_serves_its_own_page_alone(home: Home) -> None:
         assert problem(socket) == "not-authenticated"
 
 
+def test_the_decision_names_whom_the_hypothesis_named_or_nobody(
+    home: Home, activity: VoiceActivity, voices: Path
+) -> None:
+    owner = Actor("owner", "test", home.id)
+    listener = Listener(home.services.recognizer, activity, home.id, owner, longest_s=60)
+    for chunk in chunks(spoken(voices, "ada/request_1")):
+        list(listener.hear(chunk))
+    assert listener._open is not None
+    assert listener._open.named == home["ada"].id
+    listener._open.named = home["ben"].id
+    (decision,) = [event for event in listener.end() if isinstance(event, Decided)]
+    assert (decision.answer.mode, decision.answer.stored, decision.retracted) == ("anonymous", False, True)
+
+
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.integers(1, 3200), min_size=1, max_size=12), st.randoms(use_true_random=False))
-def test_voice_activity_chunk_by_chunk_is_that_of_the_whole(sizes: list[int], _random: Any) -> None:
+@given(st.lists(st.integers(1, 3200), min_size=1, max_size=12))
+def test_voice_activity_chunk_by_chunk_is_that_of_the_whole(sizes: list[int]) -> None:
     activity = VoiceActivity.shipped()
     samples = np.random.default_rng(len(sizes)).normal(0, 0.1, sum(sizes)).astype(np.float32)
     running, at, found = activity.begin(), 0, []

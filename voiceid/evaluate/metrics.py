@@ -30,10 +30,12 @@ def rate(happened: ArrayLike, weights: ArrayLike | None = None) -> float:
 def bar_at_fpir(guests: ArrayLike, fpir: float, weights: ArrayLike | None = None) -> float:
     """The lowest bar that at most a share `fpir` of the guests reach; `guests` holds each request's best score.
 
-    A score is named when it is at or above the bar, so the bar lies just above a guest's score.
+    A score is named when it is at or above the bar, so the bar lies just above a guest's score. NaN without guests.
     """
     scores = np.asarray(guests, dtype=np.float64)
     mass = np.ones(len(scores)) if weights is None else np.asarray(weights, dtype=np.float64)
+    if mass.sum() == 0:
+        return math.nan
     order = np.argsort(-scores, kind="stable")
     named = np.cumsum(mass[order]) / mass.sum()
     last = _last_of_ties(scores[order])  # who ties is named together
@@ -44,7 +46,9 @@ def bar_at_fpir(guests: ArrayLike, fpir: float, weights: ArrayLike | None = None
 
 
 def fnir(members: ArrayLike, own: ArrayLike, bar: float, weights: ArrayLike | None = None) -> float:
-    """Share of members' requests whose best score is not their own (`own` false) or lies below the bar."""
+    """Share of members' requests whose best score is not their own (`own` false) or lies below the bar; NaN for none."""
+    if math.isnan(bar):
+        return math.nan
     best, right = np.asarray(members, dtype=np.float64), np.asarray(own, dtype=bool)
     return rate(~(right & (best >= bar)), weights)
 

@@ -25,6 +25,7 @@ _ALL = (SAVE_RECORDINGS, VOICE_ID, TRANSCRIPTS)
 _SWITCH_S = 1e-4
 _ROUND_S = 60.0
 _COMPLETES_EVERY = 3
+_GRANTS_AGAIN_EVERY = 4
 _TRIES = 10
 _LEFT = frozenset({"voiceprint", "take", "recording", "interaction", "transcript", "enrollment"})
 CONTROLS = {"consent at search": 20, "consent at writing": 60, "epoch check": 5}
@@ -148,6 +149,8 @@ class Round:
     def _look(self) -> None:
         """Nothing is left of them; and a new yes alone does not bring the voice back."""
         self.found.left += bool(_LEFT & set(self.there.rows()[self.name]))
+        if self.number % _GRANTS_AGAIN_EVERY:
+            return
         self.there.grants(self.name, SAVE_RECORDINGS, VOICE_ID)
         self.found.named_again += self.here.hears(self.name, keeping=False) is not None
         self.there.withdraws(self.name, SAVE_RECORDINGS, VOICE_ID)

@@ -19,6 +19,8 @@ from voiceid.settings import Settings
 from voiceid.store.backup import in_use
 
 _NOISY = ("uvicorn", "alembic")
+_MESSAGE_BYTES = 64 * 1024
+"""A chunk of sound has 3,200; nothing larger is read into memory first and refused then."""
 _FINISH_S = 10
 """How long a request that is under way may take once the service is told to stop."""
 
@@ -58,7 +60,7 @@ def serve(
         services = wiring.build(settings, networks=networks)
         config = uvicorn.Config(
             wiring.create_app(services), log_config=None, access_log=False, server_header=False, proxy_headers=False,
-            ws="websockets-sansio", timeout_graceful_shutdown=_FINISH_S,
+            ws="websockets-sansio", ws_max_size=_MESSAGE_BYTES, timeout_graceful_shutdown=_FINISH_S,
         )  # fmt: skip
         settled()
         _Server(config, lambda: on_ready(_ready(services, bound))).run(sockets=[bound])
