@@ -294,6 +294,17 @@ class Home:
         person = self.hears(speaker, alike=0.78)["person"]
         return person and str(person["display_name"]).lower()
 
+    def asks(self, name: str) -> Any:
+        """The answer to a request that comes with its text, a minute later."""
+        form = {"audio": ("a.wav", self.sound(name)["content"], "audio/wav")}
+        said = {"transcript": "will it rain today", "intent": "weather"}
+        self.clock.forward(minutes=1)
+        return self.ok("POST", "recognize", self.owner, files=form, data=said)
+
+    def kept(self, name: str) -> Any:
+        """The first interaction that was kept of this person."""
+        return self.ok("GET", f"{self[name].path}/interactions", self[name].headers)["items"][0]
+
     def token(self, role: str, skill: str | None = None) -> dict[str, str]:
         """The headers of a new token of the household."""
         body = {"role": role, "label": "kitchen"} | ({"skill": skill} if skill else {})

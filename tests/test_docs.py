@@ -185,3 +185,14 @@ def test_the_documentation_was_looked_at() -> None:
     assert len(COMMANDS) > 10
     assert {"README.md", "docs/settings.md", "docs/errors.md", "docs/api.md"} <= PAGES.keys()
     assert json.dumps(openapi()["paths"]).count("operationId") > 10
+
+
+def test_every_promise_on_consent_names_a_test_that_exists() -> None:
+    promises = [line for line in PAGES["docs/consent.md"].splitlines() if line.startswith("- ")]
+    named = [re.findall(r"`(test_\w+)`$", promise) for promise in promises]
+    files = "\n".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    tests = set(re.findall(r"^def (test_\w+)", files, re.MULTILINE))
+
+    assert len(promises) > 30
+    assert all(named), [promise for promise, found in zip(promises, named, strict=True) if not found]
+    assert {name for found in named for name in found} <= tests

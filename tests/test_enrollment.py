@@ -234,4 +234,5 @@ def test_the_shipped_encoder_knows_the_synthetic_household(tmp_path: Path, voice
         assert heard == {"ada": "ada", "ben": "ben", "guest_eve": None, "guest_finn": None}
         silence = home.ok("POST", "recognize", home.owner, content=wav(np.zeros(32_000, np.float32)),
                           headers={"content-type": "audio/wav"})  # fmt: skip
-        assert (silence["reason"], silence["measured"], silence["needed"]) == ("too_short", 0.0, 1.0)
+        assert (silence["reason"], silence["measured"]) == ("too_short", 0.0)
+        assert silence["needed"] > 0

@@ -46,7 +46,7 @@ def bar_at_fpir(guests: ArrayLike, fpir: float, weights: ArrayLike | None = None
 
 
 def fnir(members: ArrayLike, own: ArrayLike, bar: float, weights: ArrayLike | None = None) -> float:
-    """Share of members' requests whose best score is not their own (`own` false) or lies below the bar; NaN for none."""
+    """Share of members' requests whose best score is not their own (`own` false) or below the bar; NaN for none."""
     if math.isnan(bar):
         return math.nan
     best, right = np.asarray(members, dtype=np.float64), np.asarray(own, dtype=bool)
