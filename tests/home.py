@@ -7,8 +7,7 @@ a test says exactly how alike two voices are; everything after the encoder is wh
 import io
 import shutil
 import wave
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -33,11 +32,9 @@ from voiceid.types import (
     SAVE_RECORDINGS,
     VOICE_ID,
     Embedding,
-    HouseholdId,
     ModelId,
     Pcm,
     PersonId,
-    Purpose,
     Quality,
     Speech,
     Unusable,
@@ -340,17 +337,6 @@ def decision(word: str = "granted", **more: Any) -> dict[str, Any]:
     """The body of a decision on a consent, to the current wording."""
     body = {"decision": word, "policy_version": policy.version(), "language": "en", "method": "screen"}
     return body | more
-
-
-def purpose(word: str) -> Purpose:
-    return Purpose(word)
-
-
-@contextmanager
-def another(home: Home) -> Iterator[HouseholdId]:
-    """A second household of the same installation."""
-    made = home.ok("POST", "/v1/households", home.admin, json={"name": "Next door"})
-    yield HouseholdId(made["id"])
 
 
 @cache

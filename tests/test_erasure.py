@@ -1,7 +1,7 @@
 """Erasing reaches every store, counts again, and nothing that was in flight lands after it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -9,10 +9,8 @@ from home import GATE, Home
 from sqlalchemy import update
 
 from enrollment.purge import OF_HOUSEHOLD, OF_PERSON, SHELVES
-from voiceid.ports import Request
+from voiceid.decode import to_flac
 from voiceid.store import tables
-from voiceid.types import Decision, HouseholdId
-from voiceid.views import ResponseText
 
 
 @pytest.fixture(scope="module")
@@ -153,23 +151,12 @@ def test_a_completion_in_flight_leaves_nothing(home: Home, monkeypatch: pytest.M
     _nothing_of_ada(home)
 
 
-class LateKeeper:
-    """`Keeper`: somebody withdraws after they were named and before anything is kept."""
-
-    def __init__(self, home: Home) -> None:
-        self._real = home.services.recognizer.keeper
-        self._meanwhile = Meanwhile(home)
-
-    def keep(self, household: HouseholdId, request: Request, decision: Decision, said: ResponseText) -> bool:
-        self._meanwhile.strike()
-        return self._real.keep(household, request, decision, said)
-
-
-def test_a_request_in_flight_keeps_nothing(home: Home) -> None:
-    services = home.services
-    late = replace(services.recognizer, keeper=LateKeeper(home))
-    object.__setattr__(services, "recognizer", late)
+def test_a_request_in_flight_keeps_nothing(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody withdraws after they were named, and after it was found that something may be kept."""
+    meanwhile = Meanwhile(home)
+    monkeypatch.setattr("enrollment.keep.to_flac", lambda pcm: (to_flac(pcm), meanwhile.strike())[0])
     assert home.hears("ada")["stored"] is False
+    assert meanwhile.done
     _nothing_of_ada(home)
 
 

@@ -47,8 +47,8 @@ class Screen:
 
     @contextmanager
     def waiting(self, what: str, total: int) -> Iterator[Callable[[], None]]:
-        if not self._console.is_terminal:
-            yield lambda: None
+        if self._console.record or not self._console.is_terminal:
+            yield lambda: None  # a picture or a file holds no bar that moves
             return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self._console, transient=True) as progress:

@@ -25,7 +25,7 @@ def _show(report: "Report") -> None:
 
 @command(commands, "proof", _show)
 def proof(quick: Quick = False, only: Only = None) -> "Report":  # noqa: FBT002 options of the command line
-    """Attack an installation of its own: search it, kill it, race it, starve it. Full size takes up to 15 minutes.
+    """Attack an installation of its own: search it, kill it, race it, starve it.
 
     Every check states what was planned, done, expected and found. It needs the extra `proof`.
     """

@@ -30,7 +30,7 @@ PROOFS = ("race", "canaries", "speech-race", "crashes", "model", "trouble")
 """The longest first: two run at a time."""
 _AT_A_TIME = 2
 _GIVE_UP_S = 1800
-"""A proof that takes longer hangs; all of them together take a quarter of an hour on two quiet cores."""
+"""A proof that takes longer than this hangs."""
 _ROOM = 1 << 30
 Watch = Callable[[str, dict[str, Any]], object]
 
