@@ -35,11 +35,14 @@ class ReviewGrants:
             if HUMAN_REVIEW not in consents.agreed(tx, household, person, now):
                 raise ConsentMissing(f"not agreed to: {HUMAN_REVIEW}", missing=[str(HUMAN_REVIEW)])
             there = select(heard.c.recording_id).where(
-                heard.c.household_id == household, heard.c.person_id == person, heard.c.recording_id == recording
+                heard.c.household_id == household, heard.c.person_id == person, heard.c.recording_id == recording,
+                tables.spared(heard),
             )
             if tx.execute(there).first() is None:
                 raise NotFound("no such recording")
-            tx.execute(grants.delete().where(grants.c.household_id == household, grants.c.recording_id == recording))
+            earlier = grants.c.household_id == household, grants.c.recording_id == recording
+            ended = tx.execute(select(grants.c.key_id).where(*earlier)).scalars().all()
+            tx.execute(grants.delete().where(*earlier))
             about = {"reviewer": reviewer, "reason": reason}
             sealed = self._store.vault.seal_json(owner.place("review", review), about)
             tx.execute(grants.insert().values(
@@ -47,4 +50,5 @@ class ReviewGrants:
                 key_id=sealed.key_id, sealed=sealed.sealed, created_at=now, expires_at=now + OPEN_FOR,
             ))
             self._store.note(tx, actor, household, "review granted", person, review)
+        self._store.keys.destroy(ended)
         return ReviewGrant(review, recording, reviewer, reason, ids.token(household, secret), now + OPEN_FOR)

@@ -207,6 +207,26 @@ def test_activity_tells_who_did_what_and_when(home: Home) -> None:
     assert home.ok("GET", f"{ada.path}/activity", ada.headers)["items"][0]["action"] == "activity read"
 
 
+def test_a_reviewer_hears_one_recording_and_nothing_else(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a grant that names them, for a day, and not a moment after the person has thought better of it."""
+    ada = home["ada"]
+    one, other = (one["id"] for one in home.ok("GET", f"{ada.path}/recordings", ada.headers)["items"][:2])
+    wanted = {"recording": one, "reviewer": "Support", "reason": "I am not recognized"}
+    assert home.call("POST", f"{ada.path}/reviews", ada.headers, json=wanted).status_code == 409
+    home.grants("ada", "human_review")
+    first, second = (bearer(home.ok("POST", f"{ada.path}/reviews", ada.headers, json=wanted)["token"]) for _ in "12")
+    assert home.count(tables.review) == 1
+    assert home.call("GET", f"{ada.path}/recordings/{one}", first).status_code == 401
+    assert home.call("GET", f"{ada.path}/recordings/{one}", second).content[:4] == b"fLaC"
+    for path in (f"{ada.path}/recordings/{other}", f"{ada.path}/recordings", ada.path, "people", "tokens"):
+        assert home.call("GET", path, second).status_code == 403
+    told = home.ok("GET", f"{ada.path}/activity", ada.headers)["items"]
+    assert any(one["who"].startswith("reviewer:") and one["action"] == "recording heard" for one in told)
+    monkeypatch.setattr("enrollment.purge.Purge.run", lambda self, where, purge: self.receipt(where, purge))
+    home.call("DELETE", f"{ada.path}/consents/human_review", ada.headers)
+    assert home.call("GET", f"{ada.path}/recordings/{one}", second).status_code == 401
+
+
 def test_receipts_are_read_and_verified_by_anyone_who_holds_them(home: Home) -> None:
     receipt = home.withdraws("ada")
     assert set(receipt) == RECEIPT

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from home import BARS, GATE, Home, clip, decision, voice
+from home import BARS, GATE, MODEL, Home, clip, decision, voice
 from sqlalchemy import text, update
 
 from voiceid.consent import permit
@@ -16,7 +16,7 @@ from voiceid.decode import decode
 from voiceid.errors import NoPurpose, StoreUnavailable
 from voiceid.ports import Actor, Gate, Request
 from voiceid.store import tables
-from voiceid.types import PersonId
+from voiceid.types import VOICE_ID, Embedding, PersonId
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +88,29 @@ def test_a_shut_gate_hides_a_voice_still_in_the_index(
     assert home.names("ben") == "ben"
 
 
+def test_the_index_scores_only_whom_the_permit_names(home: Home) -> None:
+    home.names("ada")
+    indexes, gate = home.services.recognizer.indexes, home.services.recognizer.consents.gate(home.id)
+    whole = permit(gate, frozenset({VOICE_ID}))
+    probe = Embedding(voice("ada"), MODEL)
+    assert {match.person for match in indexes.nearest(probe, among=whole)} == {home["ada"].id, home["ben"].id}
+    ben_alone = replace(whole, people=frozenset({home["ben"].id}))
+    assert [match.person for match in indexes.nearest(probe, among=ben_alone)] == [home["ben"].id]
+    assert indexes.nearest(probe, among=replace(whole, people=frozenset())) == []
+    assert indexes.count(home.id, home["ada"].id) == 1
+
+
+def test_a_stricter_rule_shuts_the_gate_of_whoever_agreed_under_a_looser_one(tmp_path: Path) -> None:
+    """Ada enrolled where voice ID needs no recordings; then the operator changes the rule."""
+    with Home(tmp_path, consent_rule="unbundled") as home:
+        home.joins("ada").grants("ada", "voice_id").enrolls_here("ada")
+        assert home.names("ada") == "ada"
+        home.settings = home.settings.model_copy(update={"consent_rule": "recordings"})
+        assert home.restarts().names("ada") is None
+        home.grants("ada", "save_recordings")
+        assert home.names("ada") == "ada"
+
+
 def test_an_old_index_is_never_searched(home: Home) -> None:
     """The epoch is raised with every change of who may be found; an index of another epoch is built anew."""
     home.names("ada")
@@ -112,6 +135,7 @@ def test_a_deleted_voiceprint_is_gone_for_every_process_at_once(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Consent stands, so the gate alone would not help: the row must be out of reach before its key is destroyed."""
+    assert home.names("ada") == "ada"
     monkeypatch.setattr("enrollment.purge.Purge.run", lambda self, household, purge: self.receipt(household, purge))
     home.ok("DELETE", f"{home['ada'].path}/voiceprint", home["ada"].headers)
     assert home.count(tables.voiceprint, "ada") == 1

@@ -72,7 +72,7 @@ def test_licence_and_notices_are_with_the_metadata(wheel: zipfile.ZipFile) -> No
 
 
 def test_the_command_is_installed(wheel: zipfile.ZipFile) -> None:
-    assert "voiceid = voiceid.cli:main" in metadata(wheel, "entry_points.txt")
+    assert "voiceid = voiceid.__main__:main" in metadata(wheel, "entry_points.txt")
 
 
 def test_the_base_install_asks_for_no_torch() -> None:

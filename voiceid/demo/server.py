@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ SERVE = (sys.executable, "-m", "voiceid", "serve", "--json")
 
 _READY_WITHIN_S = 90
 _GONE_WITHIN_S = 15
+_LAST_WORDS_S = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,8 @@ def _ready(server: subprocess.Popen[bytes], folder: Path) -> dict[str, str]:
     except ValueError:
         said = {}
     if "url" not in said:
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(_LAST_WORDS_S)
         log = (folder / "log" / "voiceid.log").read_text(errors="replace").strip().splitlines()
         raise ServiceUnreachable(f"the server did not start: {log[-1] if log else 'it said nothing'}")
     return said

@@ -9,9 +9,10 @@ from sqlalchemy import Connection, and_, delete, select
 from voiceid.errors import CodeSpent, NotFound
 from voiceid.ports import Actor, Role
 from voiceid.store import ids, tables
+from voiceid.store.consents import agreed
 from voiceid.store.people import kind_of
 from voiceid.store.store import Store
-from voiceid.types import HouseholdId, PersonId
+from voiceid.types import HUMAN_REVIEW, HouseholdId, PersonId
 from voiceid.views import Invited, Session, TokenView
 
 _T, _I, _A = tables.token, tables.invitation, tables.admin_token
@@ -53,10 +54,15 @@ class Tokens:
         return ends
 
     def _reviewer(self, tx: Connection, household: HouseholdId, token_digest: bytes) -> Actor | None:
-        """A reviewer's token opens one recording, until its day is over."""
-        table = tables.review
-        row = tx.execute(select(table).where(table.c.household_id == household, table.c.digest == token_digest)).first()
-        if row is None or row.expires_at <= self._store.now():
+        """A reviewer's token opens one recording, until its day is over or the person has thought better of it."""
+        table, now = tables.review, self._store.now()
+        mine = select(table).where(
+            table.c.household_id == household, table.c.digest == token_digest, tables.spared(table)
+        )
+        row = tx.execute(mine).first()
+        if row is None or row.expires_at <= now:
+            return None
+        if HUMAN_REVIEW not in agreed(tx, household, PersonId(row.person_id), now):
             return None
         return Actor("reviewer", row.review_id, household, PersonId(row.person_id), recording=row.recording_id)
 
