@@ -109,7 +109,7 @@ ENDPOINTS = (
 )  # fmt: skip
 OPEN_TO_ALL = {
     "/healthz", "/readyz", "/v1/policy", "/v1/receipts/{receipt}", "/v1/receipts/verify",
-    "/.well-known/voiceid-keys.json", "/v1/session",
+    "/.well-known/voiceid-keys.json", "/v1/session", "/v1/qr",
 }  # fmt: skip
 
 
