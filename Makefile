@@ -27,7 +27,7 @@ serve: $(VENV)/.base ## Run the service on this machine; it prints the link to s
 	$(BIN)/voiceid serve $(ARGS)
 
 test: $(VENV)/.test ## Run every test that needs no torch, the notebooks included; ARGS="-k gate" for a few
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 test-speechbrain: $(VENV)-speechbrain/.speechbrain ## Run the tests of the extra `speechbrain` (installs 6 GB)
 	$(VENV)-speechbrain/bin/python -m pytest -m torch $(ARGS)

@@ -1,6 +1,6 @@
 """Live recognition on recordings of real people: how early, how often right, how often somebody is named by mistake.
 
-    python -m benchmarks.live ../shared/speech/dev --half b
+    python -m benchmarks.live ../shared/speech/dev --half b --out docs/listen.json
     python -m benchmarks.live ../shared/speech/dev --half a --pauses
 
 Households of four, drawn without overlap within one corpus: each member enrolled with the first clips, asking with the
@@ -11,23 +11,26 @@ import argparse
 import hashlib
 import json
 import random
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from voiceid.calibration import Bars
+from voiceid.calibration import Bars, Policy
 from voiceid.consent import OPENS_THE_GATE
 from voiceid.decode import decode
 from voiceid.encode import open_encoder
 from voiceid.evaluate.corpora import CONTENT_TYPES, Speaker, half, read_corpus
+from voiceid.evaluate.metrics import clopper_pearson
 from voiceid.listen import HANG_S, Listener
 from voiceid.match import Indexes
-from voiceid.ports import Actor, Encoder, Gate, Request
+from voiceid.ports import Actor, Encoder, Gate, Heard, Request
 from voiceid.recognize import Recognizer
 from voiceid.respond import Responder
 from voiceid.speech import SpeechCheck, VoiceActivity, find_stretches
@@ -41,11 +44,13 @@ from voiceid.types import (
     PersonId,
     Profile,
     Speech,
+    Unusable,
     Voiceprint,
 )
 from voiceid.views import Decided, Hypothesis, PersonView, ResponseTemplate, ResponseText
 
 _SIZE, _ENROLLED = 4, 4
+_POLICY: Policy = "balanced"
 _CHUNK = 1600 * 2
 _AT_S = 1.5
 _GRAIN_S = 0.06
@@ -72,7 +77,10 @@ class Home:
     def profile(self, household: HouseholdId, person: PersonId, /) -> Profile:  # noqa: ARG002 the port's
         return Profile(person, person, "adult")
 
-    def keep(self, household: HouseholdId, request: Request, decision: Decision, said: ResponseText) -> bool:  # noqa: ARG002 the port's
+    def keep(
+        self, household: HouseholdId, request: Request, decision: Decision, said: ResponseText,  # noqa: ARG002 the port's
+        heard: Heard | None = None,  # noqa: ARG002 the port's
+    ) -> bool:
         return False
 
     def pseudonym(self, household: HouseholdId, person: PersonId, skill: str, /) -> str | None:  # noqa: ARG002 the port's
@@ -80,6 +88,20 @@ class Home:
 
     def template(self, household: HouseholdId, intent: str, /) -> ResponseTemplate | None:  # noqa: ARG002 the port's
         return None
+
+
+class RememberingCheck:
+    """A speech check that is not asked twice for the same sound."""
+
+    def __init__(self, check: SpeechCheck) -> None:
+        self._check = check
+        self._known: dict[bytes, Speech | Unusable] = {}
+
+    def __call__(self, pcm: Pcm, /) -> Speech | Unusable:
+        sound = hashlib.sha256(pcm.samples.tobytes()).digest()
+        if sound not in self._known:
+            self._known[sound] = self._check(pcm)
+        return self._known[sound]
 
 
 class Remembering:
@@ -134,12 +156,12 @@ class Ear:
 
     def __init__(self, encoder: Encoder, activity: VoiceActivity) -> None:
         self.home, self._activity, self._encoder = Home(), activity, encoder
-        check = SpeechCheck(activity)
+        check = RememberingCheck(SpeechCheck(activity))
         self._check = check
         self.recognizer = Recognizer(
             check=check, encoder=encoder, consents=self.home,
             indexes=Indexes(self.home, encoder.model_id, encoder.dim, at_most=1),
-            bars=Bars.shipped(encoder.model_id, "balanced"), profiles=self.home,
+            bars=Bars.shipped(encoder.model_id, _POLICY), profiles=self.home,
             responder=Responder(self.home, lambda _: "en", lambda: datetime.now(UTC)), keeper=self.home,
             pseudonyms=self.home,
             purposes=_NEEDED,
@@ -170,11 +192,13 @@ class Ear:
         return [event for event in events if isinstance(event, Hypothesis | Decided)]
 
 
-def measure(people: Sequence[Speaker], seed: int) -> dict[str, float | int]:
-    """All figures of acceptance."""
+def measure(people: Sequence[Speaker], seed: int, at_most: int | None) -> dict[str, Any]:
+    """All figures of acceptance, in so many households."""
     found: Counter[str] = Counter()
-    ear = Ear(Remembering(open_encoder("campplus", Path())), VoiceActivity.shipped())
-    for members, guests in homes(people, seed):
+    encoder = open_encoder("campplus", Path())
+    ear = Ear(Remembering(encoder), VoiceActivity.shipped())
+    for members, guests in islice(homes(people, seed), at_most):
+        found["households"] += 1
         ear.move_in(members)
         for person in members:
             for clip in person.clips[_ENROLLED:]:
@@ -182,7 +206,7 @@ def measure(people: Sequence[Speaker], seed: int) -> dict[str, float | int]:
         for person in guests:
             for clip in person.clips[_ENROLLED:]:
                 found.update(_guest(ear, read(clip)))
-    return dict(found) | _shares(found)
+    return {"encoder": str(encoder.model_id), "policy": _POLICY, **found, "shares": _shares(found)}
 
 
 def _member(ear: Ear, pcm: Pcm, name: str) -> Iterator[str]:
@@ -245,13 +269,18 @@ def _sound(pcm: Pcm) -> bytes:
     return np.clip(np.round(pcm.samples * 32768), -32768, 32767).astype("<i2").tobytes()
 
 
-def _shares(found: Counter[str]) -> dict[str, float]:
+def _shares(found: Counter[str]) -> dict[str, Any]:
+    """Each share with its exact (Clopper-Pearson) 95 % interval."""
     of = {
         "right_at_1.5_s": "members_of_1.5_s", "members_retracted": "members", "members_misnamed": "members",
         "guests_named_early": "guests", "guests_named": "guests", "decisions_as_recognize": "decisions",
         "named_as_the_whole_clip": "clips_of_one_utterance",
     }  # fmt: skip
-    return {f"share_{part}": round(found[part] / max(1, found[whole]), 4) for part, whole in of.items()}
+    return {
+        part: {"count": found[part], "of": found[whole], "share": round(found[part] / max(1, found[whole]), 4),
+               "ci95": [round(bound, 4) for bound in clopper_pearson(found[part], found[whole])]}
+        for part, whole in of.items()
+    }  # fmt: skip
 
 
 def main() -> None:
@@ -260,13 +289,21 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--half", choices=("a", "b"))
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--homes", type=int, help="only the first so many households: to see that it works")
+    parser.add_argument("--out", type=Path, help="also write it there; `make docs` puts docs/listen.json on its page")
     parser.add_argument("--pauses", action="store_true", help="pauses within clips instead")
     asked = parser.parse_args()
     people = read_corpus(asked.folder)
     if asked.half:
         people = half(people, asked.half)
-    found = pauses(people, VoiceActivity.shipped()) if asked.pauses else measure(people, asked.seed)
-    print(json.dumps({"hang_s": HANG_S, **found}, indent=1))
+    found: dict[str, Any] = pauses(people, VoiceActivity.shipped()) if asked.pauses else (
+        measure(people, asked.seed, asked.homes)
+    )  # fmt: skip
+    words = [word for word in sys.argv[1:] if word != "--out" and word != str(asked.out)]
+    whole = {"command": " ".join(["python -m benchmarks.live", *words]), "hang_s": HANG_S, **found}
+    print(json.dumps(whole, indent=1))
+    if asked.out:
+        asked.out.write_text(json.dumps(whole, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def lookup(bench: Bench) -> Iterator[Row]:
     for count in (100,) if bench.quick else (100, 10_000):
         street = _Street(bench.folder("many"), count)
         for name, which in (("at random", street.anyone), ("asked again", street.the_same)):
-            both = alternate(_asking(street, which), _asking(alone, alone.the_same), bench.seconds(6, 2), most=2000)
+            both = alternate(_asking(street, which), _asking(alone, alone.the_same), bench.seconds(6, 1), most=2000)
             yield timed_row(f"lookup in {count} households, {name}", both, "lookup in one household")
 
 
@@ -56,7 +56,7 @@ def search(bench: Bench) -> Iterator[Row]:
         leave = Permit(HouseholdId("group"), 0, frozenset(people), _NEEDED)
         probe = Embedding(vectors[count // 2], _MODEL)
         both = alternate(
-            partial(index.nearest, probe, among=leave), partial(np.matmul, vectors, probe.vector), bench.seconds(8, 2)
+            partial(index.nearest, probe, among=leave), partial(np.matmul, vectors, probe.vector), bench.seconds(8, 1)
         )
         goal = Goal("ratio", OF_PRODUCT) if count == _LARGEST else None
         yield timed_row(f"search among {count} voices", both, "matrix-vector product", goal)
@@ -73,7 +73,7 @@ class _Street:
         store = open_store(Settings(data_dir=self.folder / "data", keys_dir=self.folder / "keys"))
         self.homes = [HouseholdId(ids.new_id()) for _ in range(self.count)]
         for at in range(0, self.count, _BATCH):
-            _fill(store, self.homes[at : at + _BATCH])
+            fill(store, self.homes[at : at + _BATCH])
         self.book = ConsentBook(store)
         self.indexes = Indexes(VoiceprintShelf(store), _MODEL, _DIM, at_most=Settings().index_cache)
         self._chance = random.Random(2)
@@ -94,7 +94,7 @@ def _asking(street: _Street, which: Callable[[], HouseholdId]) -> Callable[[], o
     return ask
 
 
-def _fill(store: Store, homes: list[HouseholdId]) -> None:
+def fill(store: Store, homes: list[HouseholdId]) -> None:
     """Write households with their people, consents and voiceprints, many rows at a time."""
     now, chance = datetime.now(UTC), np.random.default_rng(4)
     people = [(home, PersonId(ids.new_id()), ids.new_id()) for home in homes for _ in range(_MEMBERS)]

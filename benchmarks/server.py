@@ -23,7 +23,9 @@ class Server:
     def __init__(self, home: Path, **settings: str) -> None:
         self._environment = environment(home) | settings
         began = time.perf_counter()
-        self._process = subprocess.Popen(COMMAND, env=self._environment, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            COMMAND, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        )
         said = self._process.stdout.readline() if self._process.stdout else ""
         self.ready_s = time.perf_counter() - began
         """Seconds from the start of the process to its word that it is ready."""
@@ -40,6 +42,10 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
         self._process.wait(_GIVE_UP_S)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def resident_mb(self) -> float:
@@ -89,6 +95,8 @@ class Household:
         self.token = server.owner_token
         self.owner = server.caller(server.owner_token)
         self._policy = self.owner("GET", "/v1/policy")["version"]
+        self.asked = 0
+        """Requests so far."""
 
     def enroll(self, who: str, retention: str) -> None:
         """Bring one of the synthetic voices in; `retention` says how long recordings are kept."""
@@ -106,6 +114,7 @@ class Household:
 
     def recognize(self, sound: bytes, kind: str = "audio/wav", by: Caller | None = None) -> dict[str, Any]:
         """One request."""
+        self.asked += 1
         answer: dict[str, Any] = (by or self.owner)("POST", f"{self.path}/recognize", sound, kind)
         return answer
 

@@ -12,7 +12,7 @@ from benchmarks.machine import timed
 from benchmarks.rows import Goal, Row, paired, plain_row, timed_row
 from benchmarks.server import Server, environment
 
-READY_S = 2.0
+READY_S = 1.0
 INSTALLED_MB = 450.0
 LIBRARIES = (
     "cryptography.hazmat.primitives.ciphers.aead", "faiss", "fastapi", "jinja2", "numpy", "onnxruntime",
@@ -28,7 +28,7 @@ def ready(bench: Bench) -> Iterator[Row]:
     """Start the service again and again, in turns with a process that only imports the same libraries."""
     home = bench.folder("start")
     first = _start(home)
-    seen = [(_start(home), _import(home)) for _ in range(3 if bench.quick else 11)]
+    seen = [(_start(home), _import(home)) for _ in range(2 if bench.quick else 11)]
     goal, quiet = Goal("figure", READY_S), bench.noise.quiet
     libraries_s = min(taken for _, taken in seen)
     yield timed_row("ready, first start", paired([first], [libraries_s]), _PEER, goal, unit="s", quiet=quiet)

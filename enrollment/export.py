@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from enrollment import record as standard
 from enrollment.purge import Purge
-from voiceid.errors import Unreadable
+from voiceid.errors import NotFound, Unreadable
 from voiceid.ports import Actor
 from voiceid.store import tables
 from voiceid.store.consents import ConsentBook
@@ -81,7 +81,7 @@ class Exporter:
         for one in recordings:
             try:
                 yield f"recordings/{one['id']}.flac", self._traces.hear(actor, household, person, one["id"])
-            except Unreadable:
+            except (NotFound, Unreadable):  # erased since it was listed; damaged
                 continue
         for receipt in self._receipts(household, person):
             yield f"receipts/{receipt['id']}.json", _json(receipt)
@@ -117,7 +117,7 @@ class Exporter:
         table = tables.voiceprint
         with self._store.database.reader() as tx:
             mine = select(table).where(table.c.household_id == household, table.c.person_id == person)
-            rows = tx.execute(mine).all()
+            rows = tx.execute(mine.where(tables.spared(table))).all()
         found = []
         for row in rows:
             place = Place(household, person, "voiceprint", row.voiceprint_id)
@@ -126,7 +126,29 @@ class Exporter:
             except Unreadable:
                 numbers = None
             about = {"id": row.voiceprint_id, "encoder": row.encoder, "takes": row.takes, "cohesion": row.cohesion}
-            found.append({**about, "created_at": row.created_at, "float32_little_endian_hex": numbers})
+            added = self._adaptations(household, person, row.voiceprint_id)
+            told = {**about, "created_at": row.created_at, "float32_little_endian_hex": numbers, "adapted": added}
+            found.append(told)
+        return found
+
+    def _adaptations(self, household: HouseholdId, person: PersonId, voiceprint: str) -> list[dict[str, Any]]:
+        """What later requests added to a voiceprint, oldest first."""
+        table = tables.adaptation
+        mine = select(table).where(
+            table.c.household_id == household, table.c.person_id == person, table.c.voiceprint_id == voiceprint,
+            tables.spared(table),
+        )
+        with self._store.database.reader() as tx:
+            rows = tx.execute(mine.order_by(table.c.created_at)).all()
+        found = []
+        for row in rows:
+            place = Place(household, person, "adaptation", row.adaptation_id)
+            try:
+                numbers = self._store.vault.open(place, row.key_id, row.sealed).hex()
+            except Unreadable:
+                numbers = None
+            about = {"id": row.adaptation_id, "created_at": row.created_at, "expires_at": row.expires_at}
+            found.append({**about, "float32_little_endian_hex": numbers})
         return found
 
     def _ledger(self, household: HouseholdId, person: PersonId) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from voiceid.ports import Actor
 from voiceid.store import consents
 from voiceid.store.people import guardians_of, kind_of
 from voiceid.store.store import Store, raise_epoch
+from voiceid.store.tokens import skills_of
 from voiceid.types import PURPOSES, HouseholdId, PersonId, Purpose
 from voiceid.views import ConsentDecision, ConsentRecord, PurposeState
 
@@ -22,20 +23,23 @@ from voiceid.views import ConsentDecision, ConsentRecord, PurposeState
 class Grants:
     """`Consents`: every word goes into the ledger, with the digest of what was shown."""
 
-    def __init__(self, store: Store, forgetting: Forgetter, *, ask_again_days: int) -> None:
+    def __init__(self, store: Store, forgetting: Forgetter, bounds: policy.Bounds, *, ask_again_days: int) -> None:
         self._store = store
+        self._bounds = bounds
         self._book = consents.ConsentBook(store)
         self._forgetting = forgetting
         self._decent = timedelta(days=ask_again_days)
 
     def states(self, household: HouseholdId, person: PersonId, /) -> list[PurposeState]:
-        """Where every purpose stands; one never asked for is off."""
+        """Where every purpose stands, sharing with each skill of the household too; one never asked for is off."""
         history = self._book.history(household, person)
         now = self._store.now()
         with self._store.database.reader() as tx:
-            kind_of(tx, household, person)
+            kind = kind_of(tx, household, person)
             yes = consents.agreed(tx, household, person, now)
-        asked = dict.fromkeys([*map(str, PURPOSES), *(record.purpose for record in history)])
+            skills = skills_of(tx, household) if kind == "adult" else []
+        shares = [f"share:{skill}" for skill in skills]
+        asked = dict.fromkeys([*map(str, PURPOSES), *shares, *(record.purpose for record in history)])
         return [
             self._state(purpose, purpose in yes, [record for record in history if record.purpose == purpose])
             for purpose in asked
@@ -51,9 +55,14 @@ class Grants:
     ) -> ConsentRecord:
         """Record a yes or a no. A no to what was granted is a withdrawal: it erases, and the record names the receipt.
 
+        A time longer than the operator allows is entered as the longest allowed; the record says which it is.
+
         Raises: StalePolicy; NotForChildren; NotAllowed, when a child is to agree alone; InvalidRequest; NotFound.
         """
         _check(decision, self._store.now())
+        if decision.decision == "granted":
+            chosen = decision.retention or policy.default_retention(purpose)
+            decision = replace(decision, retention=self._bounds.limited(purpose, chosen))
         with self._store.database.writer(household) as tx:
             given_by = self._entitled(tx, actor, household, person, purpose, decision)
             last = consents.states(tx, household, person).get(purpose)

@@ -1,14 +1,15 @@
-"""What a recognized request may leave behind: its sound, its text, its action, each as far as that person agreed."""
+"""What a recognized request may leave behind: sound, text, action, a changing voice, each as far as they agreed."""
 
 import json
 import logging
 
 from sqlalchemy import Connection
 
+from enrollment.adapt import Adapter
 from voiceid import policy
 from voiceid.decode import to_flac
 from voiceid.errors import VoiceIdError
-from voiceid.ports import Request
+from voiceid.ports import Heard, Request
 from voiceid.store import biometrics, consents, ids
 from voiceid.store.biometrics import Owner
 from voiceid.store.people import kind_of
@@ -22,30 +23,43 @@ _log = logging.getLogger(__name__)
 class RequestKeeper:
     """`Keeper`: consent is read again in the transaction that writes; without it nothing is written."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, adapter: Adapter) -> None:
         self._store = store
+        self._adapter = adapter
 
-    def keep(self, household: HouseholdId, request: Request, decision: Decision, said: ResponseText) -> bool:
+    def keep(
+        self, household: HouseholdId, request: Request, decision: Decision, said: ResponseText,
+        heard: Heard | None = None,
+    ) -> bool:
         """Store what may be stored; True if anything was. A failure keeps nothing and costs nobody their answer."""
         if decision.person is None or not decision.storable:
             return False
         owner = Owner(household, decision.person)
         try:
-            return self._keep(owner, request, decision, said)
+            return self._keep(owner, request, decision, said, heard)
         except VoiceIdError:
             _log.exception("nothing of a request was kept")
             return False
 
-    def _keep(self, owner: Owner, request: Request, decision: Decision, said: ResponseText) -> bool:
+    def _keep(
+        self, owner: Owner, request: Request, decision: Decision, said: ResponseText, heard: Heard | None
+    ) -> bool:
         with self._store.database.reader() as tx:
-            if not self._kept_purposes(tx, owner):
-                return self._count_use(owner)
-        flac = to_flac(request.pcm)
+            keeps = bool(self._kept_purposes(tx, owner))
+        addition = self._adapter.consider(owner, decision, heard)
+        if not keeps and addition is None:
+            return self._count_use(owner)
+        flac, interaction, spent = to_flac(request.pcm) if keeps else b"", ids.new_id(), None
         with self._store.database.writer(owner.household) as tx:
-            yes = self._kept_purposes(tx, owner)
+            yes = self._kept_purposes(tx, owner) if keeps else {}
             if yes:
-                self._write(tx, owner, yes, request, decision, said, flac)
+                self._write(tx, owner, interaction, yes, request, decision, said, flac)
+            if addition is not None:
+                spent = self._adapter.add(tx, owner, addition, interaction)
+            if yes or spent is not None:
                 biometrics.used_today(tx, owner, self._store.now())
+        if spent is not None:
+            self._adapter.finish(owner, spent)
         return bool(yes)
 
     def _kept_purposes(self, tx: Connection, owner: Owner) -> dict[Purpose, ConsentState]:
@@ -58,11 +72,11 @@ class RequestKeeper:
         }
 
     def _write(
-        self, tx: Connection, owner: Owner, yes: dict[Purpose, ConsentState], request: Request, decision: Decision,
-        said: ResponseText, flac: bytes,
+        self, tx: Connection, owner: Owner, interaction: str, yes: dict[Purpose, ConsentState], request: Request,
+        decision: Decision, said: ResponseText, flac: bytes,
     ) -> None:
         """Sound only with `save_recordings`, text only with `transcripts`, the action with either."""
-        now, interaction, recording = self._store.now(), ids.new_id(), ids.new_id()
+        now, recording = self._store.now(), ids.new_id()
         child = kind_of(tx, owner.household, owner.person) == "child"
         ends = {purpose: policy.expiry(state.retention, now, child=child) for purpose, state in yes.items()}
         action = {"intent": request.intent, "response": said.text, "confidence": decision.confidence}

@@ -56,6 +56,8 @@ class Shelf:
     table: Table
     record: str
     """The column whose value a scope's `records` name."""
+    part_of: str | None = None
+    """Another one: what this is a part of, and goes with."""
 
     def matching(self, scope: Scope) -> ColumnElement[bool]:
         columns = self.table.c
@@ -64,7 +66,8 @@ class Shelf:
             mine: ColumnElement[bool] = columns.person_id == scope.person
             found.append(or_(mine, columns.guardian_id == scope.person) if "guardian_id" in columns else mine)
         if scope.records is not None:
-            found.append(columns[self.record].in_(sorted(scope.records)))
+            named = [columns[name].in_(sorted(scope.records)) for name in (self.record, self.part_of) if name]
+            found.append(or_(*named))
         if scope.since is not None:
             found.append(columns.created_at >= scope.since)
         if scope.until is not None and "created_at" in columns:
@@ -77,6 +80,7 @@ SHELVES: Mapping[str, Shelf] = {
     "enrollments": Shelf(tables.enrollment, "enrollment_id"),
     "reviews": Shelf(tables.review, "recording_id"),
     "recordings": Shelf(tables.recording, "recording_id"),
+    "adaptations": Shelf(tables.adaptation, "adaptation_id", "voiceprint_id"),
     "voiceprints": Shelf(tables.voiceprint, "voiceprint_id"),
     "transcripts": Shelf(tables.transcript, "interaction_id"),
     "interactions": Shelf(tables.interaction, "interaction_id"),
@@ -84,6 +88,7 @@ SHELVES: Mapping[str, Shelf] = {
     "consent_records": Shelf(tables.consent_record, "record_id"),
     "invitations": Shelf(tables.invitation, "invitation_id"),
     "tokens": Shelf(tables.token, "token_id"),
+    "pins": Shelf(tables.pin, "pin_id"),
     "guardians": Shelf(tables.guardian, "person_id"),
     "profile": Shelf(tables.person, "person_id"),
     "response_templates": Shelf(tables.response_template, "intent"),
@@ -105,6 +110,8 @@ class Purge:
 
     def begin(self, tx: Connection, actor: Actor, scope: Scope, *, purge: str | None = None) -> str:
         """Step 1: write down what goes, within the transaction that withdraws the consent; the purge's id."""
+        if "voiceprints" in scope.stores:  # what was added to a voiceprint never outlives it
+            scope = replace(scope, stores=scope.stores | {"adaptations"})
         if purge is None and scope.until is not None:
             scope = replace(scope, until=self._after_everything(tx, scope))
         purge = purge or ids.new_id()

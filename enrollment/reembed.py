@@ -11,6 +11,7 @@ from enrollment.purge import Purge
 from enrollment.take import TAKES_NEEDED, needed_for_voice_id
 from voiceid import policy
 from voiceid.decode import from_flac
+from voiceid.encode import take_views
 from voiceid.errors import Unreadable
 from voiceid.ports import SYSTEM, Encoder, SpeechCheck
 from voiceid.store import biometrics, chain, consents, ids, tables
@@ -68,7 +69,7 @@ def _carry(
             owner.household, owner.person, frozenset({"voiceprints"}), "re-embedded", frozenset({row.voiceprint_id})
         )
         ended = purge.begin(tx, SYSTEM, scope)
-        now, alike = store.now(), round(cohesion(takes), 4)
+        now, alike = store.now(), round(cohesion(takes[:, 0]), 4)
         sealed = store.vault.seal(owner.place("voiceprint", voiceprint), biometrics.vector_bytes(takes))
         biometrics.add_voiceprint(
             tx, owner, voiceprint, encoder.model_id, sealed, len(takes), alike, row.created_at, row.last_used_on
@@ -95,7 +96,7 @@ def _takes_of(owner: Owner) -> Select[Any]:
 def _vectors(
     store: Store, tx: Connection, owner: Owner, encoder: Encoder, check: SpeechCheck
 ) -> dict[str, NDArray[np.float32]]:
-    """Embeddings of the enrollment takes that were kept and can still be read, by recording."""
+    """Both views of the enrollment takes that were kept and can still be read, by recording."""
     mine = _takes_of(owner).add_columns(_R.c.key_id, _R.c.sealed)
     found = {}
     for row in tx.execute(mine.order_by(_R.c.created_at)):
@@ -105,5 +106,5 @@ def _vectors(
             continue
         speech = check(from_flac(flac))
         if not isinstance(speech, Unusable):
-            found[row.recording_id] = encoder.embed(speech).vector
+            found[row.recording_id] = take_views(encoder, speech)
     return found

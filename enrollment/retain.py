@@ -3,62 +3,48 @@
 Being down for a month changes nothing but the lateness, and each receipt states when it had been due.
 """
 
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, time, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, time
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Table, select
-
+from enrollment.due import DATED, Calendar, Due, Spans
 from enrollment.purge import Purge
 from enrollment.revoke import Forgetter
-from enrollment.take import Takes, expired
-from voiceid import policy
+from enrollment.take import Takes
 from voiceid.errors import NotFound, Unreadable
 from voiceid.failpoint import reach
 from voiceid.ports import SYSTEM
-from voiceid.store import consents, tables
+from voiceid.store import consents
 from voiceid.store.people import People, children, come_of_age
 from voiceid.store.store import Store
 from voiceid.types import HouseholdId, PersonId, Purpose
 from voiceid.views import Receipt, Scope
 
-_DATED = (
-    ("recordings", tables.recording, "recording_id"),
-    ("transcripts", tables.transcript, "interaction_id"),
-    ("interactions", tables.interaction, "interaction_id"),
-)
-Due = dict[tuple[HouseholdId, PersonId], list[tuple[str, datetime]]]
-"""Whose, which records, and when each was due."""
-
 
 class Retainer:
     """Erases what is past its time."""
 
-    def __init__(
-        self, store: Store, purge: Purge, takes: Takes, forgetting: Forgetter, *, idle_days: int, voiceprint_days: int
-    ) -> None:
+    def __init__(self, store: Store, purge: Purge, takes: Takes, forgetting: Forgetter, spans: Spans) -> None:
         self._store = store
         self._purge = purge
         self._takes = takes
         self._forgetting = forgetting
-        self._idle = timedelta(days=idle_days)
-        self._idle_child = timedelta(days=min(idle_days, policy.CHILD_RETENTION_DAYS))
-        self._oldest = timedelta(days=voiceprint_days)
+        self._calendar = Calendar(store, spans)
 
     def run(self) -> list[Receipt]:
         """Erase everything that has run out by now; one receipt for each person and kind."""
         reach("retain.started")
         done: list[Receipt] = []
-        for row in self._expired_enrollments():
+        for row in self._calendar.enrollments():
             done += self._attempt(partial(self._end_enrollment, row))
-        for (household, person), words in self._lapsed_consents().items():
+        for (household, person), words in self._calendar.consents().items():
             purposes, due = [Purpose(word) for word, _ in words], min(at for _, at in words)
             done += self._attempt(partial(self._forgetting.expire, household, person, purposes, due))
         done += self._of_age()
-        for name, table, record in _DATED:
-            done += self._erase_all(name, self._due(table, record), f"{name} ran out")
-        done += self._erase_all("voiceprints", self._stale_voiceprints(), "voiceprint unused or too old")
+        for name, table, record in DATED:
+            done += self._erase_all(name, self._calendar.dated(name, table, record), f"{name} ran out")
+        done += self._erase_all("voiceprints", self._calendar.voiceprints(), "voiceprint unused or too old")
         return done
 
     def _of_age(self) -> list[Receipt]:
@@ -93,59 +79,12 @@ class Retainer:
         reach("retain.done-one")
         return [receipt]
 
-    def _expired_enrollments(self) -> list[Any]:
-        with self._store.database.reader() as tx:
-            return expired(tx, self._store.now())
-
     def _end_enrollment(self, row: Any) -> Receipt:
         household, person = HouseholdId(row.household_id), PersonId(row.person_id)
         with self._store.database.writer(household) as tx:
             why = "enrollment ran out of time"
             purge = self._takes.begin_erasing(tx, SYSTEM, household, person, row.enrollment_id, why)
         return self._purge.run(household, purge)
-
-    def _lapsed_consents(self) -> Due:
-        """Grants whose time is over and that nobody has answered with another word yet."""
-        ledger, now = tables.ledger, self._store.now()
-        over = select(ledger.c.household_id, ledger.c.person_id).where(
-            ledger.c.event == "granted", ledger.c.expires_at <= now
-        )
-        found: Due = {}
-        with self._store.database.reader() as tx:
-            for household, person in sorted(set(map(tuple, tx.execute(over).all()))):
-                for purpose, state in consents.states(tx, household, person).items():
-                    if state.change == "granted" and state.expires_at is not None and state.expires_at <= now:
-                        found.setdefault((household, person), []).append((purpose, state.expires_at))
-        return found
-
-    def _due(self, table: Table, record: str) -> Due:
-        columns = table.c
-        query = select(columns.household_id, columns.person_id, columns[record], columns.expires_at)
-        with self._store.database.reader() as tx:
-            due = query.where(columns.expires_at <= self._store.now(), tables.spared(table))
-            return _by_person(tx.execute(due).all())
-
-    def _stale_voiceprints(self) -> Due:
-        table, person, now = tables.voiceprint, tables.person, self._store.now()
-        both = table.join(
-            person, (table.c.household_id == person.c.household_id) & (table.c.person_id == person.c.person_id)
-        )
-        idle = min(self._idle, self._idle_child)
-        query = (
-            select(table, person.c.kind)
-            .select_from(both)
-            .where((table.c.last_used_on < now - idle) | (table.c.created_at < now - self._oldest))
-            .where(tables.spared(table))
-        )
-        with self._store.database.reader() as tx:
-            rows = tx.execute(query).all()
-        dated = [(row, self._voiceprint_due(row)) for row in rows]
-        return _by_person((row.household_id, row.person_id, row.voiceprint_id, due) for row, due in dated if due <= now)
-
-    def _voiceprint_due(self, row: Any) -> datetime:
-        idle = self._idle_child if row.kind == "child" else self._idle
-        due: datetime = min(row.last_used_on + idle, row.created_at + self._oldest)
-        return due
 
     def _erase_all(self, store: str, due: Due, why: str) -> list[Receipt]:
         done: list[Receipt] = []
@@ -166,10 +105,3 @@ class Retainer:
 def _with_reviews(store: str) -> frozenset[str]:
     """A review's grant goes with its recording."""
     return frozenset({store, "reviews"} if store == "recordings" else {store})
-
-
-def _by_person(rows: Iterable[Any]) -> Due:
-    found: Due = {}
-    for household, person, record, due in rows:
-        found.setdefault((HouseholdId(household), PersonId(person)), []).append((record, due))
-    return found

@@ -15,13 +15,13 @@ from voiceid.ports import SYSTEM, Actor
 from voiceid.store import consents, ids, tables
 from voiceid.store.people import guardians_of, kind_of
 from voiceid.store.store import Store
-from voiceid.types import HUMAN_REVIEW, SAVE_RECORDINGS, TRANSCRIPTS, VOICE_ID, HouseholdId, PersonId, Purpose
+from voiceid.types import ADAPT, HUMAN_REVIEW, SAVE_RECORDINGS, TRANSCRIPTS, VOICE_ID, HouseholdId, PersonId, Purpose
 from voiceid.views import ConsentDecision, Receipt, Scope
 
 Words = tuple[tuple[PersonId, Purpose], ...]
 _UNFINISHED = frozenset({"takes", "enrollments"})
 _TRACE = frozenset({"interactions", "transcripts", "reviews", "recordings"})
-_LEARNED = _UNFINISHED | _TRACE | {"voiceprints", "pseudonyms"}
+_LEARNED = _UNFINISHED | _TRACE | {"adaptations", "voiceprints", "pseudonyms"}
 
 
 class Forgetter:
@@ -124,7 +124,7 @@ class Forgetter:
                 raise NotFound("no such interaction")
             records = {word for row in rows for word in row if word is not None}
             why = "interaction deleted" if only else "interactions deleted"
-            purge = self._begin(tx, actor, household, person, _TRACE, why, records)
+            purge = self._begin(tx, actor, household, person, _TRACE | {"adaptations"}, why, records)
         return self._purge.run(household, purge)
 
     def not_me(self, actor: Actor, household: HouseholdId, person: PersonId, interaction: str) -> Receipt:
@@ -209,6 +209,8 @@ class Forgetter:
             reach |= {"recordings"} | (_UNFINISHED | {"voiceprints"} if self._rule == "recordings" else set())
         if VOICE_ID in purposes:
             reach |= _UNFINISHED | {"voiceprints"}
+        if ADAPT in purposes:
+            reach |= {"adaptations"}
         if TRANSCRIPTS in purposes:
             reach |= {"transcripts"}
         if reach & {"recordings", "transcripts"} and not left & {SAVE_RECORDINGS, TRANSCRIPTS}:

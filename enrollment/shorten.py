@@ -8,12 +8,13 @@ from voiceid import policy
 from voiceid.store import consents, tables
 from voiceid.store.people import kind_of
 from voiceid.store.store import Store
-from voiceid.types import SAVE_RECORDINGS, TRANSCRIPTS, HouseholdId, PersonId, Purpose
+from voiceid.types import ADAPT, SAVE_RECORDINGS, TRANSCRIPTS, HouseholdId, PersonId, Purpose
 
 _KEPT_FOR = (
     (tables.recording, "recording_id", (SAVE_RECORDINGS,)),
     (tables.transcript, "interaction_id", (TRANSCRIPTS,)),
     (tables.interaction, "interaction_id", (SAVE_RECORDINGS, TRANSCRIPTS)),
+    (tables.adaptation, "adaptation_id", (ADAPT,)),
 )
 
 

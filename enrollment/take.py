@@ -20,9 +20,11 @@ from enrollment.purge import Purge
 from voiceid import policy
 from voiceid.calibration import Bars
 from voiceid.decode import to_flac
+from voiceid.encode import take_views
 from voiceid.errors import ConsentMissing, EnrollmentClosed
 from voiceid.failpoint import reach
 from voiceid.ports import Actor, Encoder, SpeechCheck
+from voiceid.speech import too_noisy
 from voiceid.store import biometrics, consents, ids, tables
 from voiceid.store.biometrics import Owner
 from voiceid.store.people import kind_of
@@ -45,8 +47,8 @@ class KeptTake:
     id: str
     key_id: str
     speech_s: float
-    vector: NDArray[np.float32]
-    """Shape (dim,), unit length."""
+    views: NDArray[np.float32]
+    """Shape (2, dim), rows of unit length: as it was heard, and as a telephone would carry it."""
 
 
 class Takes:
@@ -106,16 +108,21 @@ class Takes:
         heard = self._check(pcm)
         if isinstance(heard, Unusable):
             return self._refused(row, before, heard)
-        vector = self._encoder.embed(heard).vector
+        if noise := too_noisy(heard.quality):
+            return self._refused(row, before, noise)
+        embedded = self._encoder.embed(heard)
+        if self._bars.several_voices(embedded.turn, heard.quality):
+            return self._several_voices(row, before, heard)
+        views = take_views(self._encoder, heard, embedded)
         flac = to_flac(pcm) if self._rule == "recordings" else None
         with self._store.database.writer(household) as tx:
             self.open(tx, household, person, enrollment)
             before = self.kept(tx, household, person, enrollment)
             if len(before) >= TAKES_AT_MOST:
                 raise EnrollmentClosed("this enrollment has all the takes it can hold: complete it")
-            if self._is_another_voice(before, vector):
+            if self._is_another_voice(before, views):
                 return self._other_voice(row, before, heard)
-            self._keep(tx, Owner(household, person), enrollment, vector, heard, pcm, flac)
+            self._keep(tx, Owner(household, person), enrollment, views, heard, pcm, flac)
             self._store.note(tx, actor, household, "take added", person)
             reach("take.before-commit")
         reach("take.after-commit")
@@ -170,8 +177,8 @@ class Takes:
         found = []
         for row in tx.execute(mine.order_by(_T.c.created_at)):
             content = self._store.vault.open_json(owner.place("take", row.take_id), row.key_id, row.sealed)
-            vector = np.frombuffer(bytes.fromhex(content["vector"]), dtype="<f4")
-            found.append(KeptTake(row.take_id, row.key_id, content["speech_s"], vector))
+            views = np.frombuffer(bytes.fromhex(content["views"]), dtype="<f4").reshape(2, -1)
+            found.append(KeptTake(row.take_id, row.key_id, content["speech_s"], views))
         return found
 
     def begin_erasing(
@@ -190,11 +197,11 @@ class Takes:
         tx.execute(mine.values(expires_at=self._store.now()))
 
     def _keep(
-        self, tx: Connection, owner: Owner, enrollment: str, vector: NDArray[np.float32], heard: Speech, pcm: Pcm,
+        self, tx: Connection, owner: Owner, enrollment: str, views: NDArray[np.float32], heard: Speech, pcm: Pcm,
         flac: bytes | None,
     ) -> None:
         take, now = ids.new_id(), self._store.now()
-        content = {"vector": biometrics.vector_bytes(vector).hex(), "speech_s": heard.quality.speech_s}
+        content = {"views": biometrics.vector_bytes(views).hex(), "speech_s": heard.quality.speech_s}
         items = [(owner.place("take", take), json.dumps(content).encode())]
         saving = consents.states(tx, owner.household, owner.person).get(SAVE_RECORDINGS)
         retention = saving.retention if saving else None
@@ -207,11 +214,16 @@ class Takes:
             expires = policy.expiry(retention, now, child=child)
             biometrics.add_recording(tx, owner, take, "take", sealed[1], pcm.duration_s, now, expires)
 
-    def _is_another_voice(self, before: list[KeptTake], vector: NDArray[np.float32]) -> bool:
+    def _is_another_voice(self, before: list[KeptTake], views: NDArray[np.float32]) -> bool:
         """Whether this take is too unlike the pooled earlier ones to be the same person's."""
         if not before:
             return False
-        return likeness(np.stack([take.vector for take in before]), vector[np.newaxis]) < self._bars.same_voice
+        return likeness(np.stack([take.views[0] for take in before]), views[:1]) < self._bars.same_voice
+
+    def _several_voices(self, row: Any, before: list[KeptTake], heard: Speech) -> TakeResult:
+        progress = progress_of([take.speech_s for take in before])
+        said = "Two voices were heard. One person enrolls at a time: ask for quiet and read the sentence again."
+        return TakeResult(False, ["several_voices"], said, heard.quality, progress, self._next_prompt(row, progress))
 
     def _other_voice(self, row: Any, before: list[KeptTake], heard: Speech) -> TakeResult:
         progress = progress_of([take.speech_s for take in before])

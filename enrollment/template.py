@@ -1,6 +1,9 @@
 """From accepted takes to the voiceprint that stands for a person: in one transaction, or not at all."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import select
 
 from enrollment.purge import Purge
@@ -9,12 +12,12 @@ from voiceid.calibration import Bars
 from voiceid.consent import permit
 from voiceid.errors import NotEnoughTakes, VoiceAlreadyEnrolled
 from voiceid.failpoint import reach
-from voiceid.ports import Actor, Encoder, Voiceprints
+from voiceid.ports import SYSTEM, Actor, Encoder, Voiceprints
 from voiceid.store import biometrics, chain, ids, tables
 from voiceid.store.biometrics import Owner
 from voiceid.store.consents import ConsentBook
 from voiceid.store.store import Store
-from voiceid.types import HouseholdId, Pcm, PersonId, Voiceprint
+from voiceid.types import HouseholdId, Pcm, PersonId, Quality, Voiceprint
 from voiceid.views import EnrollmentState, Scope, TakeResult, VoiceprintView
 from voiceid.voiceprint import cohesion, likeness
 
@@ -61,8 +64,8 @@ class Enroller:
                     takes=progress.takes, takes_needed=TAKES_NEEDED,
                     speech_s=progress.speech_s, speech_needed_s=SPEECH_NEEDED_S,
                 )
-            vectors = np.stack([take.vector for take in kept])
-            if any(likeness(vectors, other.takes) >= self._bars.same_person for other in others):
+            views = np.stack([take.views for take in kept])
+            if any(likeness(views[:, 0], other.takes) >= self._bars.same_person for other in others):
                 raise VoiceAlreadyEnrolled
             old = tables.voiceprint
             replaced = tx.execute(select(old.c.voiceprint_id).where(
@@ -72,16 +75,29 @@ class Enroller:
             stores = frozenset({"takes", "enrollments", "voiceprints"})
             self._takes.shut(tx, household, enrollment)
             purge = self._purge.begin(tx, actor, Scope(household, person, stores, "enrollment completed", spent))
-            now, alike = self._store.now(), round(cohesion(vectors), 4)
-            sealed = self._store.vault.seal(owner.place("voiceprint", voiceprint), biometrics.vector_bytes(vectors))
+            now, alike = self._store.now(), round(cohesion(views[:, 0]), 4)
+            sealed = self._store.vault.seal(owner.place("voiceprint", voiceprint), biometrics.vector_bytes(views))
             model = self._encoder.model_id
             biometrics.add_voiceprint(tx, owner, voiceprint, model, sealed, len(kept), alike, now)
             chain.append(tx, tables.ledger, household, {"at": now, "event": "enrolled", "person_id": person})
             self._store.note(tx, actor, household, "enrolled", person)
+            for close in self._close(views[:, 0], others):
+                for told in (person, close):
+                    self._store.note(tx, SYSTEM, household, "close voice", told)
             reach("complete.before-commit")
         reach("complete.after-commit")
         self._purge.run(household, purge)
         return VoiceprintView(voiceprint, model, len(kept), alike, now)
+
+    def _close(self, takes: NDArray[np.float32], others: Sequence[Voiceprint]) -> list[PersonId]:
+        """Whose whole voiceprint would pass for this one in a household of the two: both are told, nobody else.
+
+        Between such voices recognition answers `ambiguous` more often; more takes, or names said at the start, help.
+        """
+        long = Quality(SPEECH_NEEDED_S, SPEECH_NEEDED_S, 0.0, 60.0, 0.0)
+        bar = self._bars.threshold(self._bars.name, 2, long)
+        projected = self._bars.projected
+        return [one.person for one in others if likeness(projected(takes), projected(one.takes)) >= bar]
 
     def _others(self, household: HouseholdId, person: PersonId) -> list[Voiceprint]:
         """The voiceprints of everybody else who agrees to be found here."""

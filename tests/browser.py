@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
 from voiceid.policy import version
 from voiceid.service import wiring
+from voiceid.service.lan import prepare
 from voiceid.settings import Settings
 from voiceid.types import SAMPLE_RATE_HZ
 
@@ -44,16 +46,16 @@ class PageServer:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = int(free.getsockname()[1])
         self.url = f"http://127.0.0.1:{self.port}"
+        self.owner_token = ""
         self.start()
 
     def start(self) -> None:
         self.services = wiring.build(self.settings)
         first = wiring.first_start(self.services)
-        self.owner_token = first.owner_token if first else ""
+        self.owner_token = first.owner_token if first else self.owner_token
         self.household = first.household if first else self.services.households.page("", 1)[0].id
-        config = uvicorn.Config(
-            wiring.create_app(self.services), log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=1
-        )
+        self.app = wiring.create_app(self.services)
+        config = uvicorn.Config(self.app, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         listening = socket.create_server(("127.0.0.1", self.port))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]})
@@ -65,28 +67,45 @@ class PageServer:
         self._server.should_exit = True
         self._thread.join()
 
+    close = stop
+
+    def clear(self) -> None:
+        """Let nobody live here any more, as before the first test."""
+        home, headers = f"/v1/households/{self.household}", {"Authorization": f"Bearer {self.owner_token}"}
+        with Client(base_url=self.url, headers=headers, trust_env=False, timeout=30) as owner:
+            for kind in ("people", "tokens"):
+                for one in owner.get(f"{home}/{kind}").json()["items"]:
+                    if one.get("label") != "first owner":
+                        owner.delete(f"{home}/{kind}/{one['id']}").raise_for_status()
+
+    def in_the_home_network(self) -> None:
+        """Say that it also runs there, as with `--lan`."""
+        settings = self.settings.model_copy(update={"host": "127.0.0.2"})
+        self.app.state.lan = prepare(settings, self.port, datetime.now(UTC))
+
     def link(self) -> str:
         """What `voiceid serve` prints."""
         return f"{self.url}/#{wiring.sign_in_code(self.services)}"
 
-    def enroll(self, voices: Path, name: str) -> str:
-        """Enroll somebody over the API; the code of a new invitation for them."""
+    def enroll(self, voices: Path, name: str, *purposes: str) -> str:
+        """Enroll somebody over the API, with further purposes granted; the code of a new invitation for them."""
         home = f"/v1/households/{self.household}"
         headers = {"Authorization": f"Bearer {self.owner_token}"}
-        with Client(base_url=self.url, headers=headers, trust_env=False) as owner:
+        with Client(base_url=self.url, headers=headers, trust_env=False, timeout=30) as owner:
             person = owner.post(f"{home}/people", json={"display_name": name.title()}).json()["id"]
             mine = f"{home}/people/{person}"
             code = owner.post(f"{mine}/invitations").json()["code"]
             token = owner.post("/v1/session", json={"code": code}).json()["token"]
             me = {"Authorization": f"Bearer {token}"}
             word = {"decision": "granted", "policy_version": version(), "language": "en", "method": "screen"}
-            for purpose in ("save_recordings", "voice_id"):
+            for purpose in ("save_recordings", "voice_id", *purposes):
                 assert owner.put(f"{mine}/consents/{purpose}", json=word, headers=me).is_success
             enrollment = owner.post(f"{mine}/enrollments", headers=me).json()["id"]
-            sounds = [(voices / name / f"enroll_{number}.flac").read_bytes() for number in range(1, 5)]
-            for sound in sounds:
-                headers = {**me, "content-type": "audio/flac"}
-                taken = owner.post(f"{mine}/enrollments/{enrollment}/takes", content=sound, headers=headers)
+            for number in range(1, 5):
+                taken = owner.post(
+                    f"{mine}/enrollments/{enrollment}/takes", headers={**me, "content-type": "audio/flac"},
+                    content=(voices / name / f"enroll_{number}.flac").read_bytes(),
+                )
                 assert taken.json()["accepted"]
             assert owner.post(f"{mine}/enrollments/{enrollment}/complete", headers=me).is_success
             return str(owner.post(f"{mine}/invitations").json()["code"])
@@ -183,6 +202,26 @@ class Visitor:
     def press(self, name: str, *, exact: bool = False) -> None:
         self.page.get_by_role("button", name=name, exact=exact).click()
 
+    def comes(self, code: str) -> None:
+        """Follow an invitation of somebody who is enrolled."""
+        self.page.goto(f"{self.origin}/#{code}")
+        self.page.locator("nav").get_by_role("link", name="My voice").wait_for()
+        self.headline("Home")
+
+    def owns(self, server: PageServer) -> None:
+        """Follow the link that `voiceid serve` prints."""
+        self.page.goto(server.link())
+        self.page.locator("nav").get_by_role("link", name="Household").wait_for()
+        self.headline("Home")
+
+    def to(self, screen: str, headline: str) -> None:
+        """Go to a screen."""
+        self.page.goto(f"{self.origin}/#{screen}")
+        self.headline(headline)
+
+    def switch(self, name: str) -> Any:
+        return self.page.get_by_role("switch", name=name)
+
     def sees(self, text: str, timeout_s: float = 10) -> None:
         """Wait until a text can be seen."""
         self.page.get_by_text(text).first.wait_for(timeout=timeout_s * 1000)
@@ -196,11 +235,27 @@ class Visitor:
 
     def take(self) -> str:
         """Press the button of the takes and wait for what comes of it: accepted, refused, lost, or done."""
+        self.read()
+        return self.outcome()
+
+    def read(self) -> None:
+        """Press the button of the takes."""
         self.page.locator(".take button.big").click()
         self.page.locator("[data-take='going on']").or_(self.page.locator("[data-take=lost]")).first.wait_for()
+
+    def outcome(self) -> str:
+        """What comes of the take that is going on."""
         seen = self.page.locator("[data-take=accepted], [data-take=refused], [data-take=lost], .live")
         seen.first.wait_for(timeout=30_000)
         return seen.first.get_attribute("data-take") or "done"
+
+
+@contextmanager
+def visit(browser: Browser, server: PageServer, *how: Any) -> Iterator[Visitor]:
+    """Somebody with a browser context of their own."""
+    visitor = Visitor.of(browser, server, *how)
+    yield visitor
+    visitor.page.context.close()
 
 
 def _matters(kind: str, text: str) -> bool:

@@ -224,6 +224,10 @@ FORMS = {
     "cut off in a header": ("multipart/form-data; boundary=x", f"{BOUNDARY}Content-Dispo".encode()),
     "cut off in the sound": ("multipart/form-data; boundary=x", f"{BOUNDARY}{AUDIO}RIFF".encode()),
     "cut off at the end": ("multipart/form-data; boundary=x", f"{BOUNDARY}{AUDIO}RIFF\r\n--x".encode()),
+    "without an end": (
+        "multipart/form-data; boundary=x",
+        f'{BOUNDARY}{AUDIO}RIFF\r\n{BOUNDARY}Content-Disposition: form-data; name="intent"\r\n\r\nwea'.encode(),
+    ),
     "a broken header": ("multipart/form-data; boundary=x", f"{BOUNDARY}a b c\x00\r\n\r\nabc\r\n--x--\r\n".encode()),
     "an endless header": ("multipart/form-data; boundary=x", BOUNDARY.encode() + b"X" * 200_000),
     "a long text": (

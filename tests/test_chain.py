@@ -70,12 +70,21 @@ def _swap(home: Home, table: Table) -> list[Any]:
     return [update(table).where(_of(home, table, old)).values(seq=new) for old, new in moved]
 
 
+def _forge(home: Home, table: Table) -> list[Any]:
+    """Change a row and give it the link that fits: then the next one does not."""
+    first, second = home.rows(table)[:2]
+    changed = {**second._mapping, "person_id": "somebody"}
+    link = chain._link(first.chain, table, changed)
+    return [update(table).where(_of(home, table, 2)).values(person_id="somebody", chain=link)]
+
+
 TAMPERINGS = {
     "a word changed": lambda home, table: [update(table).where(_of(home, table, 2)).values(person_id="somebody")],
     "a time changed": lambda home, table: [update(table).where(_of(home, table, 2)).values(at=home.clock())],
     "a row taken out": lambda home, table: [delete(table).where(_of(home, table, 3))],
     "the first row taken out": lambda home, table: [delete(table).where(_of(home, table, 1))],
     "two rows swapped": _swap,
+    "a row forged": _forge,
     "a link replaced": lambda home, table: [update(table).where(_of(home, table, 2)).values(chain=bytes(32))],
 }
 

@@ -209,9 +209,22 @@ def test_the_corpus_of_somebody_is_measured(
         (tmp_path / "corpus" / f"home_{who}").mkdir(parents=True)
         for clip in sorted((voices / who).glob("*.flac")):  # the 4 that are enrolled from, and 6 requests
             (tmp_path / "corpus" / f"home_{who}" / clip.name).symlink_to(clip)
-    words = ["eval", "corpus", "--size", "2", "--draws", "2", "--channel", "clean"]
-    assert cli.main([*words, "--json", "figures.json"]) == 0
+    words = ["eval", "corpus", "--size", "2", "--sizes", "2", "--draws", "2", "--channel", "clean", "--no-peers"]
+    assert cli.main([*words, "--json", "figures.json", "--report", "report"]) == 0
     report = json.loads((tmp_path / "figures.json").read_text())
     assert "home" in report["corpora"]
+    assert (report["pooled"]["corpora"]["clean"]["3"]["trials"]["speakers"], report["peers"]) == (4, {})
+    assert "data:image/png" in (tmp_path / "report" / "report.html").read_text()
+    assert report.pop("timing_ms")["all"] > 0
     assert cli.main([*words, "--json", "-"]) == 0
-    assert json.loads(capsys.readouterr().out) == report
+    again = json.loads(capsys.readouterr().out)
+    again.pop("timing_ms")
+    assert again == report
+    assert cli.main([*words, "--protocol", "verification", "--json", "-"]) == 0
+    assert "fnmr_at_fmr_1" in json.loads(capsys.readouterr().out)["corpora"]["home"]
+
+
+def test_sizes_of_households_are_numbers(voices: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for sizes in ("1", "two", "2,-4"):
+        assert cli.main(["eval", str(voices), "--sizes", sizes]) == 2
+        assert "invalid-request" in capsys.readouterr().err

@@ -119,6 +119,7 @@ def test_an_invitation_works_once_and_for_a_while(home: Home) -> None:
     void, good = (home.ok("POST", path, home.owner) for _ in range(2))
     assert set(good) == {"id", "code", "expires_at"}
     session = home.ok("POST", "/v1/session", json={"code": good["code"]})
+    assert home.call("POST", "/v1/session", json={"code": good["code"]}).status_code == 401
     assert set(session) == {"token", "household", "person", "expires_at"}
     assert (session["household"], session["person"]) == (home.id, ben.id)
     assert home.call("GET", "people", ben.headers).status_code == 401  # the first session is signed out

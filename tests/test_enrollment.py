@@ -236,3 +236,20 @@ def test_the_shipped_encoder_knows_the_synthetic_household(tmp_path: Path, voice
                           headers={"content-type": "audio/wav"})  # fmt: skip
         assert (silence["reason"], silence["measured"]) == ("too_short", 0.0)
         assert silence["needed"] > 0
+
+
+def test_two_close_voices_are_told_of_it_and_nobody_else(home: Home) -> None:
+    """Cleo sounds like Ada, not enough to be her: the two see it in their activity, Ben does not."""
+    home.enrolls("ben").agrees("cleo")
+    enrollment = home.ok("POST", f"{home['cleo'].path}/enrollments", home["cleo"].headers)["id"]
+    close = 0.85 * voice("ada") + np.sqrt(1 - 0.85**2) * voice("cleo")
+    path = f"{home['cleo'].path}/enrollments/{enrollment}/takes"
+    for _ in range(4):
+        home.ok("POST", path, home["cleo"].headers, content=clip(close), headers={"content-type": "audio/wav"})
+    home.completes("cleo", enrollment)
+
+    told = {
+        name: [one["action"] for one in home.ok("GET", f"{home[name].path}/activity", home[name].headers)["items"]]
+        for name in ("ada", "ben", "cleo")
+    }
+    assert [told[name].count("close voice") for name in ("ada", "ben", "cleo")] == [1, 0, 1]

@@ -29,8 +29,9 @@ def _filled(home: Home, path: str, **wrong: str) -> str:
     return path.format(**{**ids, **wrong})
 
 
-def _callers(home: Home) -> tuple[dict[str, str], ...]:
-    return home["ada"].headers, home.owner, home.admin
+def _callers(home: Home, path: str) -> tuple[dict[str, str], ...]:
+    """Whoever gets far enough for their values to be looked at."""
+    return (home["ada"].headers, home.owner) if "{household}" in path else (home.admin,)
 
 
 def _told(answered: Any) -> None:
@@ -75,7 +76,7 @@ def test_no_operation_repeats_what_it_refuses(home: Home, method: str, path: str
     plain = _filled(home, path)
     query = dict.fromkeys(("limit", "cursor", "since", "until", "explain", "intent", "locale", "language", SECRET),
                           SECRET * 20)  # fmt: skip
-    for by in _callers(home):
+    for by in _callers(home, path):
         for name in PATHS:
             if "{" + name + "}" in path:
                 _told(home.call(method, _filled(home, path, **{name: SECRET}), by))
@@ -93,7 +94,7 @@ def test_no_operation_repeats_what_it_refuses(home: Home, method: str, path: str
 def test_no_field_is_repeated_when_its_value_is_wrong(home: Home, method: str, path: str) -> None:
     address = _filled(home, path)
     for wrong in ({SECRET: SECRET}, [[SECRET]], SECRET * 400, f"\x00{SECRET}"):
-        for by in _callers(home):
+        for by in _callers(home, path):
             _told(home.call(method, address, by, json=dict.fromkeys(FIELDS, wrong)))
     for field in FIELDS:
         _told(home.call(method, address, home.owner, json={field: {SECRET: SECRET}}))

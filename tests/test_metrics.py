@@ -129,3 +129,20 @@ def test_the_bootstrap_leaves_out_rounds_without_a_value() -> None:
 
     assert math.isnan(low)
     assert math.isnan(high)
+
+
+@pytest.mark.torch
+def test_eer_and_min_dcf_agree_with_speechbrain() -> None:
+    """SpeechBrain tries bars between neighbouring scores; its EER is where misses and false alarms are closest."""
+    import torch
+    from speechbrain.utils.metric_stats import EER, minDCF
+
+    rng = np.random.default_rng(11)
+    target, nontarget = rng.normal(1.2, 1, 400), rng.normal(-1.2, 1, 900)
+    theirs = [torch.from_numpy(x.astype(np.float32)) for x in (target, nontarget)]
+
+    equal, _ = EER(*theirs)
+    cost, _ = minDCF(*theirs, c_miss=1.0, c_fa=1.0, p_target=0.01)
+
+    assert metrics.eer(target, nontarget) == pytest.approx(float(equal), abs=1 / 400)
+    assert metrics.min_dcf(target, nontarget) * 0.01 == pytest.approx(float(cost), abs=1e-4)

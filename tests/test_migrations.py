@@ -1,5 +1,6 @@
 """Both databases, by the same migrations: the same tables, the same refusals, the same household."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -215,6 +216,23 @@ def test_a_text_that_postgres_cannot_hold_is_refused(home: Home, text_field: str
         answered = home.call("POST", "recognize", home.owner, files=form, data={"intent": "secret\x00"})
     assert (answered.status_code, answered.json()["type"]) == (422, "/problems/invalid-request")
     assert "secret" not in answered.text
+
+
+def test_a_purge_waits_for_whoever_writes(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both append to the ledger; whoever did not wait would take the same place in it."""
+    home.enrolls("ada")
+    with monkeypatch.context() as later:
+        later.setattr("enrollment.purge.Purge.run", lambda self, where, purge: self.receipt(where, purge))
+        home.ok("DELETE", f"{home['ada'].path}/voiceprint", home["ada"].headers)
+    with ThreadPoolExecutor(1) as pool:
+        with home.services.store.database.writer(home.id) as tx:
+            chain.append(tx, tables.ledger, home.id, {"at": home.clock(), "event": "enrolled"})
+            resumed = pool.submit(home.services.forgetting.resume)
+            time.sleep(0.5)
+            assert not resumed.done()
+        assert resumed.result() == 1
+    with home.services.store.database.reader() as tx:
+        assert chain.verify(tx, tables.ledger, home.id) == len(home.rows(tables.ledger))
 
 
 def test_two_writers_of_a_household_take_turns(home: Home) -> None:

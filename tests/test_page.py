@@ -1,5 +1,6 @@
 """What the page is made of, without a browser: headers, texts, weight."""
 
+import importlib.util
 import json
 import re
 from collections.abc import Iterator
@@ -7,10 +8,11 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
-from home import Home
+from home import MODEL, Home
 from machine import ROOT
 
 from enrollment.purge import SHELVES
+from voiceid.service.routes import public
 from voiceid.types import Change, Reason, Unusable
 
 STATIC = ROOT / "voiceid/service/static"
@@ -109,4 +111,33 @@ def test_a_qr_code_is_a_drawing_that_says_no_more_than_it_was_told(home: Home) -
 
 def test_screens_are_pictures_of_every_screen() -> None:
     names = {path.stem.rpartition("-")[0] for path in Path(ROOT / "docs/screens").glob("*.png")}
-    assert {"home", "consent", "takes", "try", "voice", "purge", "household", "guardian", "proof", "welcome"} <= names
+    shown = {"home", "consent", "takes", "try", "voice", "purge", "household", "guardian", "proof", "welcome", "trust"}
+    assert shown <= names
+
+
+def test_what_to_expect_is_told_for_the_encoder_and_policy_it_was_measured_with(
+    home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Somebody else's figures are no promise for this household."""
+    monkeypatch.setattr(public, "_EXPECTED", tmp_path / "expected.json")
+    for encoder, chosen, told in ((MODEL, "balanced", True), (MODEL, "strict", False), ("other@2", "balanced", False)):
+        clean = {"2": {"fnir_shipped": 0.03, "fpir_shipped": 0.004}}
+        figures = {"encoder": encoder, "policy": chosen, "corpus": "test", "protocol": {"size": 4},
+                   "pooled": {"corpora": {"clean": clean}}}  # fmt: skip
+        (tmp_path / "expected.json").write_text(json.dumps(make_expected().expected(figures, "clean")))
+        public._expected.cache_clear()
+        measured = home.ok("GET", "/v1/policy")["recognition"]["measured"]
+        assert (measured is not None) is told
+        if told:
+            assert measured["by_speech_s"] == {"2": {"members_named": 0.97, "guests_named": 0.004}}
+    public._expected.cache_clear()
+
+
+def make_expected() -> Any:
+    """The generator of the file that the page reads."""
+    spec = importlib.util.spec_from_file_location("make_expected", ROOT / "tools/make_expected.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -23,6 +23,7 @@ enroll                            -      -      yes   yes       yes    -       -
 withdraw                          -      -      yes   yes       yes    -       -       -
 hear, read, export, activity      -      -      yes   yes       yes    -       -       -
 let a reviewer hear               -      -      yes   -         (409)  -       -       -
+set a PIN                         -      -      yes   -         yes    -       -       -
 see who has voice ID on           -      yes    yes   yes       yes    yes     -       -
 recognize                         -      yes    yes   yes       yes    yes     yes     yes
 verify                            -      -      yes   yes       yes    -       yes     -
@@ -100,6 +101,9 @@ ENDPOINTS = (
         "let a reviewer hear", "POST", "people/{person}/reviews", 201,
         _json(recording="{recording}", reviewer="Support", reason="I am not recognized"),
     ),
+    Endpoint("set a PIN", "GET", "people/{person}/pin"),
+    Endpoint("set a PIN", "PUT", "people/{person}/pin", 204, _json(pin="493018")),
+    Endpoint("set a PIN", "DELETE", "people/{person}/pin", 204),
     Endpoint("see who has voice ID on", "GET", "people"),
     Endpoint("see who has voice ID on", "GET", "people/{person}"),
     Endpoint("recognize", "POST", "recognize", 200, SOUND),
@@ -109,7 +113,7 @@ ENDPOINTS = (
 )  # fmt: skip
 OPEN_TO_ALL = {
     "/healthz", "/readyz", "/v1/policy", "/v1/receipts/{receipt}", "/v1/receipts/verify",
-    "/.well-known/voiceid-keys.json", "/v1/session", "/v1/qr",
+    "/.well-known/voiceid-keys.json", "/v1/session", "/v1/session/pin", "/v1/qr", "/v1/lan",
 }  # fmt: skip
 
 

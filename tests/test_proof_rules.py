@@ -141,8 +141,15 @@ def test_every_failpoint_is_in_an_operation() -> None:
     assert points == set(failpoint.NAMES)
 
 
-def test_twenty_three_runs_hit_every_failpoint() -> None:
+def test_as_many_runs_as_failpoints_hit_each() -> None:
     assert {point for _, point in crashes.plan(len(failpoint.NAMES))} == set(failpoint.NAMES)
+
+
+def test_what_was_not_killed_does_not_count_as_killed(tmp_path: Path) -> None:
+    """An operation that never comes past the place, and ends as if nothing were, must not pass for a crash."""
+    killer = crashes.Killer(tmp_path, "made-up")
+    assert killer.run(1, "grant", "consent.before-commit")["killed"] is True
+    assert killer.run(1, "grant", "adapt.before-commit")["killed"] is False
 
 
 STATE: dict[str, Any] = {

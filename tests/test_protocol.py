@@ -1,18 +1,22 @@
 """Households drawn from made-up voices: who is compared with whom, and figures that must come out."""
 
 import math
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from voiceid.calibration import Bars, Term
+from voiceid.decide import decide
 from voiceid.errors import InvalidRequest
 from voiceid.evaluate.corpora import half, read_corpus
 from voiceid.evaluate.embed import Clips, Voice
 from voiceid.evaluate.figures import figures, ours, plain
-from voiceid.evaluate.protocol import GUEST, households, scores
-from voiceid.types import ModelId, Quality
+from voiceid.evaluate.protocol import GUEST, Plan, Scores, Trials, households, likeness, scores
+from voiceid.ports import Match
+from voiceid.speech import is_narrow
+from voiceid.types import ModelId, PersonId, Quality, Verdict
 
 BARS = Bars(
     model_id=ModelId("toy@0"),
@@ -29,17 +33,22 @@ BARS = Bars(
 )
 """Named from ln(4 / 0.02) / 10 = 0.53 in a household of four."""
 SPEECH_S = 3.0
+QUALITY = astuple(Quality(SPEECH_S, SPEECH_S, -20.0, 30.0, 0.0))
 
 
 def voice(name: str, direction: np.ndarray, rng: np.random.Generator, spread: float = 0.2) -> Voice:
-    """Takes and requests scattered around one direction of 64."""
+    """Takes, the same in both views, and requests: scattered around one direction of 64."""
 
     def clips(count: int) -> Clips:
         vectors = direction + spread * rng.normal(size=(count, 64)) / 8
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        return Clips(vectors.astype(np.float32), np.tile([SPEECH_S, SPEECH_S, -20.0, 30.0, 0.0], (count, 1)))
+        return Clips(vectors.astype(np.float32), np.tile(QUALITY, (count, 1)))
 
-    return Voice(name, {0: clips(4), 1: clips(4)}, {(0, SPEECH_S): clips(3), (1, SPEECH_S): clips(3)})
+    def takes() -> Clips:
+        heard = clips(4)
+        return Clips(np.stack([heard.vectors, heard.vectors], axis=1), heard.quality)
+
+    return Voice(name, {0: takes(), 1: takes()}, {(0, SPEECH_S): clips(3), (1, SPEECH_S): clips(3)})
 
 
 @pytest.fixture
@@ -89,7 +98,7 @@ def test_voices_that_lie_apart_are_all_told_apart(people: list[Voice]) -> None:
     table = scores(people, SPEECH_S)
     trials = households(table, 4, 50, seed=0)
 
-    found = figures(trials, ours(trials, table, BARS))
+    found, _ = figures(trials, ours(trials, table, BARS))
 
     assert [found[name] for name in ("fnir_shipped", "fpir_shipped", "misnamed", "eer")] == [0, 0, 0, 0]
     assert found["min_cllr"] == 0
@@ -103,7 +112,7 @@ def test_a_guest_who_sounds_like_a_member_is_counted(people: list[Voice]) -> Non
     table = scores([*people, twin], SPEECH_S)
     trials = households(table, 4, 200, seed=0)
 
-    found = figures(trials, ours(trials, table, BARS))
+    found, _ = figures(trials, ours(trials, table, BARS))
 
     assert found["fpir_shipped"] > 0.02
     assert found["ci95"]["fpir_shipped"][0] < found["fpir_shipped"] < found["ci95"]["fpir_shipped"][1]
@@ -123,6 +132,87 @@ def test_a_request_that_the_speech_check_refused_is_anonymous(people: list[Voice
     assert refused.any()
     assert not outcome.named[refused].any()
     assert outcome.named[~refused & (trials.own != GUEST)].all()
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_all_trials_at_once_are_decided_as_each_alone(size: int) -> None:
+    """Noise, brevity, two bands, a crowd, bars that some reach and some do not: `ours` is `decide`."""
+    rng = np.random.default_rng(9)
+    wide = replace(
+        BARS, evidence=(Term("one", -9.0, 20.0), Term("brevity", 1.0, -2.0), Term("noise", 2.0, -5.0)),
+        tail=(Term("one", 0.0, -9.0), Term("noise", 1.0, 2.0)), crowd=0.5, usual=0.1,
+    )  # fmt: skip
+    bars = replace(wide, narrow=replace(wide, crowd=0.0, name=0.2, guest_prior=0.2))
+    requests = 60
+    quality = np.array([[rng.uniform(0.5, 6), 6, -20, rng.uniform(-5, 40), 0, rng.choice([-90, -20])]
+                        for _ in range(requests)])  # fmt: skip
+    nobody = np.zeros(requests, int)
+    table = Scores(np.zeros((requests, 1)), nobody, nobody, np.ones(requests, bool), quality, nobody[:1], nobody[:1])
+    compared = rng.uniform(-0.2, 1.0, (300, size))
+    compared[::17] = -math.inf
+    request = rng.integers(requests, size=300)
+    trials = Trials(compared, rng.integers(-1, size, 300), request, request, np.zeros((300, size), int))
+
+    outcome = ours(trials, table, bars)
+
+    verdicts = set()
+    for row, score in enumerate(compared):
+        told = Quality(*map(float, quality[request[row]]))
+        by = bars.narrow if is_narrow(told) and bars.narrow else bars
+        decided = decide([Match(PersonId(str(i)), float(x)) for i, x in enumerate(score)], told, by)
+        verdicts.add((decided.reason, decided.storable))
+        assert outcome.named[row] == (decided.verdict is Verdict.KNOWN)
+        assert outcome.stored[row] == decided.storable
+        assert outcome.confidence is not None
+        assert outcome.confidence[row] == pytest.approx(decided.confidence, rel=1e-9, abs=1e-12)
+        if decided.person is not None:
+            assert outcome.column[row] == int(decided.person)
+        if np.isfinite(score[0]):
+            offset, slope = by.likelihood(told)
+            assert outcome.llr[row] == pytest.approx(offset + slope * np.array(by.relative(score.tolist())))
+    assert {("recognized", True), ("recognized", False), ("unknown_voice", False)} <= verdicts
+    assert ("ambiguous", False) in verdicts or size == 1
+
+
+def test_similar_guests_are_those_most_like_the_members(people: list[Voice]) -> None:
+    """Of thirteen, two share a voice: whenever one is a member, the other is a guest, unless both are members."""
+    everyone = [*people, voice("x_twin", np.eye(64)[0], np.random.default_rng(2))]
+    table = scores(everyone, SPEECH_S)
+
+    trials = households(table, 4, 100, seed=0, alike=likeness(table))
+
+    with_first = (trials.members == 0).any(axis=1) & ~(trials.members == 12).any(axis=1)
+    for household in {tuple(row) for row in trials.members[with_first].tolist()}:
+        here = (trials.members == household).all(axis=1) & (trials.own == GUEST)
+        assert 12 in trials.speaker[here]
+    drawn = households(table, 4, 100, seed=0)
+    assert (trials.speaker[trials.own == GUEST] == 12).mean() > (drawn.speaker[drawn.own == GUEST] == 12).mean()
+
+
+def test_likeness_is_highest_between_twins_and_counts_both_ways(people: list[Voice]) -> None:
+    alike = likeness(scores([*people, voice("x_twin", np.eye(64)[0], np.random.default_rng(2))], SPEECH_S))
+
+    assert alike == pytest.approx(alike.T)
+    assert np.argsort(-alike[0])[:2].tolist() in ([0, 12], [12, 0])
+
+
+def test_one_to_one_compares_everybody_with_everybody(people: list[Voice]) -> None:
+    """12 speakers, 6 requests and 2 enrollments each: with one's own other side, and with both sides of 11 others."""
+    table = scores(people, SPEECH_S)
+    trials = Plan("verification").trials(table, table)
+
+    assert len(trials) == 72 * (1 + 22)
+    assert (trials.own == 0).sum() == 72
+    assert (trials.members[trials.own == 0, 0] == trials.speaker[trials.own == 0]).all()
+    assert (trials.members[trials.own == GUEST, 0] != trials.speaker[trials.own == GUEST]).all()
+    found, _ = figures(trials, ours(trials, table, BARS))
+    assert (found["eer"], found["fnir_at_fpir_1"], found["fnir_shipped"]) == (0, 0, 0)
+
+
+def test_a_plan_tells_what_it_draws() -> None:
+    assert Plan(size=6, guests="similar").told()["guests"] == "similar"
+    assert Plan("verification").told() == {"name": "verification"}
+    assert (Plan(size=6).least, Plan("verification").least, Plan().of(8).size) == (12, 2, 8)
 
 
 def test_plain_cosine_names_from_its_one_bar(people: list[Voice]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,14 @@ def test_whatever_is_taken_back_meanwhile_stays_away(home: Home, what: str) -> N
     with home.services.store.database.reader() as tx:
         made = select(table.c.encoder).where(table.c.person_id == home["ada"].id, table.c.encoder == NEXT)
         assert tx.execute(made).all() == []
+
+
+def test_whose_consent_has_expired_is_not_carried_over(home: Home) -> None:
+    """The clock that would erase the voiceprint has not come by yet."""
+    home.grants("ada", "voice_id", expires_at=(home.clock() + timedelta(hours=1)).isoformat())
+    home.clock.forward(hours=2)
+    assert home["ada"].id not in _carry(home).carried
+    assert home.names("ada") is None
 
 
 def test_unbundled_nobody_has_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,6 +125,33 @@ def test_the_bounds_can_be_lowered(tmp_path: Path) -> None:
         assert home.count(tables.voiceprint) == 0
 
 
+def test_an_operator_shortens_what_people_chose_and_never_prolongs_it(tmp_path: Path) -> None:
+    with Home(tmp_path, recording_days=10) as home:
+        home.joins("ada").grants("ada", GATE[0], retention="until_deleted").grants("ada", GATE[1])
+        home.grants("ada", "transcripts", retention="until_deleted").enrolls_here("ada")
+        said = home.ok("GET", f"{home['ada'].path}/consents", home["ada"].headers)["purposes"][0]["history"][-1]
+        assert (said["purpose"], said["retention"]) == (str(GATE[0]), "days:10")
+        home.grants("ada", GATE[0], retention="days:3").enrolls_here("ada")
+        (row, *_) = home.ok("GET", "/v1/policy")["retention"]
+        assert (row["default"], row["at_most"]) == ("days:10", "days:10")
+        home.clock.forward(days=4)
+        home.services.retention.run()
+        assert home.count(tables.recording) == 0
+
+
+def test_a_bound_that_is_lowered_holds_for_what_is_kept_already(home: Home) -> None:
+    _asks(home, "ben")  # he keeps his until he deletes them
+    home.settings = home.settings.model_copy(update={"recording_days": 20, "transcript_days": 30})
+    home.restarts().clock.forward(days=21)
+    (receipt,) = [one for one in home.services.retention.run() if one.person == home["ben"].id]
+    assert receipt.why == "recordings ran out"
+    assert receipt.due_at is not None
+    assert receipt.due_at.date() == (START + timedelta(days=20)).date()
+    home.clock.forward(days=10)
+    home.services.retention.run()
+    assert _kept(home, "ben") == {"recording": 0, "transcript": 0, "interaction": 0, "voiceprint": 1}
+
+
 @pytest.mark.parametrize("setting", [{"idle_voiceprint_days": 366}, {"voiceprint_days": 1096},
                                      {"idle_voiceprint_days": 0}, {"voiceprint_days": 0}], ids=str)  # fmt: skip
 def test_the_bounds_cannot_be_raised_or_switched_off(setting: dict[str, int]) -> None:

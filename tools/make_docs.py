@@ -4,17 +4,20 @@
 - docs/errors.md: the table of codes, from voiceid.errors; the rest of the page is written by hand
 - docs/api.md: from the service's own /openapi.json
 - docs/retention.md and docs/privacy/: from the policy, the tables and the registered stores
-- docs/screens/demo.svg: a picture of a real `voiceid demo`, unless --pages
+- docs/listen.md: the table of figures, from docs/listen.json, which `python -m benchmarks.live --out` writes
+- docs/adapt.md: its figures, from docs/adapt.json, which `python -m voiceid.evaluate.ageing --out` writes
+- docs/screens: a picture of a real `voiceid demo` and, where there is a Chromium, of every screen; unless --pages
 """
 
 import argparse
 import ast
+import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -201,9 +204,60 @@ def pages() -> dict[Path, str]:
     return {
         DOCS / "settings.md": settings_page(),
         **{DOCS / name: text for name, text in privacy_pages.pages().items()},
+        DOCS / "listen.md": _with_figures("listen", live_figures),
         DOCS / "errors.md": errors_page((DOCS / "errors.md").read_text()),
         DOCS / "api.md": api_page(openapi()),
     }
+
+
+def _with_figures(name: str, write: Callable[[dict[str, Any]], str]) -> str:
+    """A page with its table of figures made anew, from the file of the same name."""
+    begin, end = "<!-- figures: made by `make docs` -->", "<!-- /figures -->"
+    before, _, rest = (DOCS / f"{name}.md").read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n\n{write(json.loads((DOCS / f'{name}.json').read_text()))}\n{end}{after}"
+
+
+def adapt_figures(found: dict[str, Any]) -> str:
+    """What half a year does to recognition, without adapting, with it, and with it unbounded."""
+    parts = (
+        ("members missed, first 50 days", "members", "missed_first"), ("last 50 days", "members", "missed_last"),
+        ("members taken for another member, last 50 days", "members", "misnamed_last"),
+        ("guests named, first 50 days", "members", "named_first"), ("last 50 days", "members", "named_last"),
+        ("with the impostor: members missed, last 50 days", "with_impostor", "missed_last"),
+        ("impostor named, first 50 days", "with_impostor", "accepted_first"),
+        ("last 50 days", "with_impostor", "accepted_last"),
+    )  # fmt: skip
+    rows = []
+    for words, group, part in parts:
+        ours = [found[group][mode][part] for mode in ("without", "adapting", "unbounded")]
+        told = [f"{100 * one['share']:.1f} ({100 * one['ci95'][0]:.1f} to {100 * one['ci95'][1]:.1f})" for one in ours]
+        rows.append((words, str(ours[0]["trials"]), *told))
+    made = f"`{found['command']}`, encoder `{found['encoder']}`, policy `{found['policy']}`"
+    head = f"{made}, {found['houses']} households of {found['size']}; per cent, with 95 % bootstrap intervals\n"
+    head += "over speakers (guests and impostors: over households):"
+    return f"{head}\n\n" + table(("what", "requests", "not adapting", "adapting", "unbounded"), rows)
+
+
+def live_figures(found: dict[str, Any]) -> str:
+    """What was measured of live recognition, with exact 95 % intervals."""
+    what = {
+        "right_at_1.5_s": "members named rightly at 1.5 s of speech",
+        "members_misnamed": "members named as somebody else, at any moment",
+        "members_retracted": "members whose name the decision took back",
+        "guests_named_early": "guests whom any hypothesis named",
+        "guests_named": "guests whom the decision named",
+        "decisions_as_recognize": "decisions equal to `recognize` on the same sound",
+        "named_as_the_whole_clip": "clips of one utterance named as `recognize` names the whole clip",
+    }
+    rows = []
+    for part, words in what.items():
+        one = found["shares"][part]
+        low, high = (f"{100 * bound:.1f}" for bound in one["ci95"])
+        rows.append((words, f"{one['count']} of {one['of']}", f"{100 * one['share']:.1f} %", f"{low} to {high}"))
+    made = f"`{found['command']}`, encoder `{found['encoder']}`, policy `{found['policy']}`"
+    head = f"{made}, {found['households']} households:"
+    return f"{head}\n\n" + table(("what", "counted", "share", "95 % interval, %"), rows)
 
 
 def picture(words: list[str], title: str) -> str:
@@ -231,6 +285,12 @@ def main() -> None:
         (DOCS / "screens").mkdir(exist_ok=True)
         svg = picture([str(Path(sys.executable).with_name("voiceid")), "demo"], "voiceid demo")
         (DOCS / "screens" / "demo.svg").write_text(svg)
+        import make_screens  # noqa: PLC0415 it needs the tests' tools, and only pictures need it
+
+        if make_screens.browser():
+            make_screens.write()
+        else:
+            print("no Chromium here: the pictures of the page stay as they are")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,8 @@ def decide(ada: Visitor, server: PageServer, picture: Picture) -> None:
     ada.page.goto(server.url)
     ada.headline("Your household's own Voice ID")
     picture("welcome")
+    ada.to("trust", "Let this device trust your household")
+    picture("trust")
     ada.page.goto(server.link())
     ada.page.get_by_label("Name").fill("Ada")
     ada.press("Join here")
@@ -84,8 +86,9 @@ def take_pictures(folder: Path, browser_path: str, size: tuple[int, int], scheme
         server = PageServer(Path(scratch))
         try:
             sound = microphone(Path(scratch) / "ada.wav", VOICES, CLIPS)
-            with chromium(player, browser_path, sound) as browser:
-                ada = Visitor.of(browser, server, size, scheme)
+            server.in_the_home_network()
+            with chromium(player, browser_path, sound) as started:
+                ada = Visitor.of(started, server, size, scheme)
 
                 def picture(screen: str) -> None:
                     whole = ada.page.locator("dialog").count() == 0
@@ -99,12 +102,17 @@ def take_pictures(folder: Path, browser_path: str, size: tuple[int, int], scheme
             server.stop()
 
 
+def browser() -> str | None:
+    """Where Chromium is, if there is one."""
+    return shutil.which("chromium") or shutil.which("google-chrome")
+
+
 def write(folder: Path = SCREENS) -> None:
     """Write every picture.
 
     Raises: SystemExit, when there is no Chromium.
     """
-    browser_path = shutil.which("chromium") or shutil.which("google-chrome")
+    browser_path = browser()
     if browser_path is None:
         raise SystemExit("no browser on this machine (Debian: apt install chromium)")
     folder.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,9 @@ campplus.onnx
     Changed: converted from PyTorch to ONNX by tools/export_campplus.py; batch normalization folded into the
     convolutions before it, pooling written once instead of in each layer. The weights were not trained further.
 
+campplus-int8.onnx
+    The same network and licence. Changed once more: rearranged and rounded to 8 bits by tools/quantize_campplus.py.
+
 silero_vad.onnx
     Silero VAD 6.2.3, file silero_vad_16k_sequence.onnx, unchanged.
 

@@ -19,12 +19,14 @@ _HOLDS = {
     "reviews": "who may hear one recording, and why",
     "recordings": "sound recordings of a voice",
     "voiceprints": "biometric templates",
+    "adaptations": "parts of a biometric template that later requests made",
     "transcripts": "text of requests",
     "interactions": "what a request asked for and was answered",
     "pseudonyms": "a person's name towards one skill",
     "consent_records": "how a consent was given, in which language, by whom",
     "invitations": "digests of one-time codes",
     "tokens": "digests of tokens; labels of devices",
+    "pins": "a hash of a person's PIN for the shared screen, and how often a wrong one was tried",
     "guardians": "who decides for a child",
     "profile": "display name, locale, preferences, a child's day of coming of age",
     "response_templates": "the household's response texts",
@@ -34,7 +36,7 @@ _HOLDS = {
 _ALLOWED_BY = {
     "takes": "voice_id", "enrollments": "voice_id", "voiceprints": "voice_id", "recordings": "save_recordings",
     "reviews": "human_review", "transcripts": "transcripts", "interactions": "save_recordings or transcripts",
-    "pseudonyms": "share:<skill>",
+    "adaptations": "adapt", "pseudonyms": "share:<skill>",
 }  # fmt: skip
 _OUTLIVES = {
     "ledger": "the words of consent with random ids: to defend against claims; no content",
@@ -67,7 +69,9 @@ A child's data is kept at most {policy.CHILD_RETENTION_DAYS} days after its last
 
 A voiceprint that named nobody for {limits["idle_voiceprint_days"].default} days is erased, and none is kept longer than
 {limits["voiceprint_days"].default} days without a new enrollment. Both can be lowered, never raised or switched off
-(`VOICEID_IDLE_VOICEPRINT_DAYS`, `VOICEID_VOICEPRINT_DAYS`). An unfinished enrollment is erased after
+(`VOICEID_IDLE_VOICEPRINT_DAYS`, `VOICEID_VOICEPRINT_DAYS`). An operator can also set the longest time for recordings and
+for text (`VOICEID_RECORDING_DAYS`, `VOICEID_TRANSCRIPT_DAYS`): it shortens what people chose, for what is kept already too,
+and never prolongs it; `/v1/policy` then shows it. An unfinished enrollment is erased after
 {limits["enrollment_minutes"].default} minutes.
 
 One clock sees to it, in the service every ten minutes and as `voiceid retain --now`. If it was down, it is late, and each

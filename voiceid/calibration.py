@@ -7,17 +7,26 @@ voiceid.evaluate.calibrate`, with the corpus, the speakers and the trials that i
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
+from itertools import product
 from typing import Any, Literal, Self, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from voiceid.errors import Uncalibrated
 from voiceid.types import ModelId, Quality
 
 Policy = Literal["convenient", "balanced", "strict"]
-Feature = Literal["one", "brevity"]
+Feature = Literal["one", "brevity", "noise"]
 
-_SHIPPED = files("voiceid") / "data" / "calibration.json"
+_DATA = files("voiceid") / "data"
+_SHIPPED = _DATA / "calibration.json"
+_QUIET_DB = 20.0
+"""Speech over noise from which noise no longer counts."""
+_SHORTEST_S = 0.1
+"""Nothing shorter is divided by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +34,7 @@ class Term:
     """One summand of the evidence: (offset + slope * score) * feature."""
 
     feature: Feature
-    """`one`: 1. `brevity`: 1 / net speech in seconds."""
+    """`one`: 1. `brevity`: 1 / net speech in seconds. `noise`: 0 where speech lies 20 dB over noise, 1 at 0 dB."""
     offset: float
     slope: float
 
@@ -55,6 +64,37 @@ class Bars:
     """Cosine of a take with the pooled others, below which it is another person's."""
     same_person: float
     """Cosine of two people's pooled takes, above which they are one person."""
+    one_voice: float = -1.0
+    """Least `Embedding.turn` of a clip in which one person speaks, where noise does not count."""
+    crowd: float = 0.0
+    """Share of the other members' mean score that is taken off each score, 0..1: what a whole household has in
+    common, its room, its devices, its language, tells nobody apart."""
+    usual: float = 0.0
+    """Score of two strangers; stands in for one more member, so that a few do not count for too much."""
+    projection: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    """Shape (dim, dim): embeddings times this, made unit length again, before they are compared; None: as they are.
+    Within-class covariance normalization, Hatch et al., Interspeech 2006: what rooms, noise and microphones do to one
+    person's embeddings counts for less."""
+    narrow: "Bars | None" = field(default=None, repr=False)
+    """The same for sound over a telephone; None: it is judged like any other."""
+
+    def several_voices(self, turn: float, quality: Quality) -> bool:
+        """Whether two people spoke in a clip. In noise nobody can tell: there a pause differs as much from a word."""
+        return turn < self.one_voice and self.features(quality)["noise"] == 0
+
+    def relative(self, scores: Sequence[float]) -> list[float]:
+        """Each score of a household less a share of the others' mean."""
+        whole, count = sum(scores) + self.usual, len(scores)
+        return [score - self.crowd * (whole - score) / count for score in scores]
+
+    def projected(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Embeddings as they are compared, shape (..., dim), rows of unit length; no number becomes one."""
+        if self.projection is None:
+            return vectors
+        moved = vectors @ self.projection
+        length = np.linalg.norm(moved, axis=-1, keepdims=True)
+        unit: NDArray[np.float32] = np.divide(moved, length, out=np.zeros_like(moved), where=length > 0)
+        return unit
 
     def likelihood(self, quality: Quality) -> tuple[float, float]:
         """Offset and slope of the evidence, for clips of this quality. The slope is positive."""
@@ -65,9 +105,15 @@ class Bars:
         offset, slope = self._sum(self.tail, quality)
         return (math.log(share / people) - offset) / slope
 
+    @staticmethod
+    def features(quality: Quality) -> dict[Feature, float]:
+        """What the terms are multiplied with."""
+        noise = min(max(1.0 - quality.snr_db / _QUIET_DB, 0.0), 1.0)
+        return {"one": 1.0, "brevity": 1.0 / max(quality.speech_s, _SHORTEST_S), "noise": noise}
+
     def _sum(self, terms: tuple[Term, ...], quality: Quality) -> tuple[float, float]:
         speech_s = min(max(quality.speech_s, self.speech_s[0]), self.speech_s[1])
-        features: dict[Feature, float] = {"one": 1.0, "brevity": 1.0 / speech_s}
+        features = self.features(replace(quality, speech_s=speech_s))
         offset = sum(term.offset * features[term.feature] for term in terms)
         slope = sum(term.slope * features[term.feature] for term in terms)
         return offset, slope
@@ -78,10 +124,18 @@ class Bars:
 
         Raises: Uncalibrated, for an encoder that nobody has calibrated; KeyError or ValueError, for a damaged file.
         """
-        return cls.of(model_id, _entry(model_id), policy)
+        entry = _entry(model_id)
+        wide = cls.of(model_id, entry, policy, _projection(model_id, "wide"))
+        if "narrow" not in entry:
+            return wide
+        told = {**entry, **entry["narrow"]}
+        return replace(wide, narrow=cls.of(model_id, told, policy, _projection(model_id, "narrow")))
 
     @classmethod
-    def of(cls, model_id: ModelId, entry: Mapping[str, Any], policy: Policy) -> Self:
+    def of(
+        cls, model_id: ModelId, entry: Mapping[str, Any], policy: Policy,
+        projection: NDArray[np.float32] | None = None,
+    ) -> Self:
         """Read one encoder's entry.
 
         Raises: KeyError, for a member that is missing; ValueError, for numbers that could name someone by mistake.
@@ -100,12 +154,17 @@ class Bars:
             ask=float(entry["ask"]),
             same_voice=float(entry["same_voice"]),
             same_person=float(entry["same_person"]),
+            one_voice=float(entry["one_voice"]),
+            crowd=float(entry["crowd"]),
+            usual=float(entry["usual"]),
+            projection=projection,
         )
         bars._check()
         return bars
 
     def _check(self) -> None:
-        numbers = [self.apart, self.ask, self.same_voice, self.same_person, *self.speech_s]
+        numbers = [self.apart, self.ask, self.same_voice, self.same_person, self.one_voice, self.crowd, self.usual]
+        numbers += self.speech_s
         numbers += [value for term in self.evidence + self.tail for value in (term.offset, term.slope)]
         if not all(map(math.isfinite, numbers)):
             raise ValueError("a bar is not a number")
@@ -113,8 +172,12 @@ class Bars:
             raise ValueError("a share lies between 0 and 1")
         if not 0 < self.speech_s[0] < self.speech_s[1]:
             raise ValueError("speech_s must rise")
-        for speech_s in self.speech_s:  # linear in 1 / speech_s, so right at both ends is right in between
-            quality = Quality(speech_s, speech_s, 0.0, 0.0, 0.0)
+        if not 0 <= self.crowd < 1:
+            raise ValueError("the crowd counts for a share of itself")
+        if self.projection is not None and not np.isfinite(self.projection).all():
+            raise ValueError("a projection is not made of numbers")
+        for speech_s, snr_db in product(self.speech_s, (0.0, _QUIET_DB)):  # linear: right at the ends, right within
+            quality = Quality(speech_s, speech_s, 0.0, snr_db, 0.0)
             if self.likelihood(quality)[1] <= 0 or self._sum(self.tail, quality)[1] >= 0:
                 raise ValueError("more alike must never count as less likely")
 
@@ -133,6 +196,15 @@ def _entry(model_id: ModelId) -> Mapping[str, Any]:
     if model_id not in entries:
         raise Uncalibrated(f"no calibration for {model_id}: run python -m voiceid.evaluate.calibrate")
     return entries[model_id]
+
+
+def _projection(model_id: ModelId, band: str) -> NDArray[np.float32] | None:
+    """One encoder's projection in one band, as it is shipped; None where there is none."""
+    file = _DATA / "projections" / f"{model_id}.npz"
+    if not file.is_file():
+        return None
+    with file.open("rb") as stored, np.load(stored, allow_pickle=False) as matrices:
+        return np.asarray(matrices[band], dtype=np.float32)
 
 
 def _terms(entries: Sequence[Mapping[str, Any]]) -> tuple[Term, ...]:

@@ -3,6 +3,7 @@
 Two questions, two measures. May a guest get this name? The score must be so high that only the stated share of guests
 reaches it, in a household of this size and with this much speech. Who of the household is it, and how sure? Each score
 is evidence, a log-likelihood ratio, and Bayes' rule over "a guest" and every person compared makes it a probability.
+Either counts a score less what it has in common with everyone's in the household.
 """
 
 import math
@@ -34,15 +35,17 @@ def decide(matches: Sequence[Match], quality: Quality, bars: Bars) -> Decision:
     if not heard:
         return Decision(Verdict.STRANGER, "unknown_voice", None, 0.0)
     best = heard[0]
-    against_others, against_all = _odds([m.score for m in heard], len(matches), quality, bars)
+    scores = bars.relative([m.score for m in heard])
+    against_others, against_all = _odds(scores, len(matches), quality, bars)
+    common = best.score - scores[0]
     confidence = 1 / (1 + math.exp(-min(max(against_all, -_MOST_ODDS), _MOST_ODDS)))
-    bar = bars.threshold(bars.name, len(matches), quality)
+    bar = bars.threshold(bars.name, len(matches), quality) + common
     if best.score < bar:
         verdict = Verdict.UNSURE if against_all >= bars.ask else Verdict.STRANGER
         return Decision(verdict, "unknown_voice", None, confidence, best.score, bar)
     if against_others < bars.apart:
         return Decision(Verdict.UNSURE, "ambiguous", None, confidence, best.score, bar)
-    storable = best.score >= bars.threshold(bars.store, len(matches), quality)
+    storable = best.score >= bars.threshold(bars.store, len(matches), quality) + common
     return Decision(Verdict.KNOWN, "recognized", best.person, confidence, best.score, bar, storable=storable)
 
 

@@ -8,8 +8,11 @@ VoiceIdError 500 internal
 ├── At odds with what is on record
 │   ├── StalePolicy · ConsentMissing · EnrollmentClosed · NotEnoughTakes · NotEnrolled · TooSoonToAsk
 │   ├── VoiceAlreadyEnrolled · CodeSpent · GuardianNeeded · NotForChildren
+│   ├── PinRefused 401
 │   └── Gone 410 · Unreadable 410
 ├── Not now: Busy · Idle · StoreUnavailable · KeysUnavailable · ServiceUnreachable
+│   └── TooManyTries 429 · TooManyConnections 429
+├── Not here: WrongHost 421
 ├── Proof: ReceiptInvalid · PurgeIncomplete · LedgerBroken
 └── The installation: InvalidSettings · MissingExtra · UnpinnedModel · ModelUnavailable · ModelDamaged · ModelMismatch
     └── Uncalibrated · KeysMisplaced · NoPurpose
@@ -177,6 +180,12 @@ class CodeSpent(VoiceIdError):
     code, status, title = "code-spent", 401, "This code is not valid any more: ask for a new invitation"
 
 
+class PinRefused(VoiceIdError):
+    """Name and PIN do not belong together; which of them is wrong is not told."""
+
+    code, status, title = "pin-refused", 401, "Name and PIN do not fit"
+
+
 class GuardianNeeded(VoiceIdError):
     """A child without a guardian, or a guardian who is not an adult of the household."""
 
@@ -199,6 +208,24 @@ class Idle(VoiceIdError):
     """A live connection on which nothing came for too long."""
 
     code, status, title = "idle", 408, "Nothing was sent for too long"
+
+
+class TooManyTries(VoiceIdError):
+    """Too many wrong PINs in a row; the next one counts after the stated seconds."""
+
+    code, status, title = "too-many-tries", 429, "Too many wrong tries: wait before the next one"
+
+
+class TooManyConnections(VoiceIdError):
+    """The household, or this token, has as many live connections open as it may have."""
+
+    code, status, title = "too-many-connections", 429, "Too many live connections are open"
+
+
+class WrongHost(VoiceIdError):
+    """The request names a host that this service does not go by: another site may be behind it."""
+
+    code, status, title = "wrong-host", 421, "This service does not go by that name"
 
 
 class StoreUnavailable(VoiceIdError):

@@ -10,6 +10,7 @@ import signal
 NAMES = (
     "take.before-commit", "take.after-commit",
     "complete.before-commit", "complete.after-commit",
+    "adapt.before-commit", "adapt.after-commit",
     "consent.before-commit", "consent.after-commit",
     "purge.planned", "purge.begun", "purge.buried", "purge.destroyed", "purge.rows-deleted", "purge.before-commit",
     "purge.complete",

@@ -57,11 +57,36 @@ class Kept:
     at_most: str
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The longest that an operator lets things be kept, days; None: as long as their person chose."""
+
+    recordings: int | None = None
+    transcripts: int | None = None
+
+    def of(self, store: str) -> timedelta | None:
+        """The bound of `recordings`, `transcripts`, or of `interactions`, which go with the last of both; else none."""
+        endless = self.recordings is None or self.transcripts is None
+        last = None if endless else max(self.recordings or 0, self.transcripts or 0)
+        days = {"recordings": self.recordings, "transcripts": self.transcripts, "interactions": last}.get(store)
+        return None if days is None else timedelta(days=days)
+
+    def limited(self, purpose: Purpose, retention: str | None) -> str | None:
+        """The time that holds for what this purpose allows: what was chosen, but never longer than the bound."""
+        days = {SAVE_RECORDINGS: self.recordings, TRANSCRIPTS: self.transcripts}.get(purpose)
+        if days is None or retention is None:
+            return retention
+        chosen = _days(retention)
+        return retention if chosen is not None and chosen <= days else f"days:{days}"
+
+
+NO_BOUNDS = Bounds()
+
 SCHEDULE = (
     Kept("recordings", SAVE_RECORDINGS, "18_months", ("until_deleted", "18_months", "3_months", "days:N", "none"), "-"),
     Kept("transcripts", TRANSCRIPTS, "3_months", ("until_deleted", "18_months", "3_months", "days:N", "none"), "-"),
     Kept("voiceprint", VOICE_ID, "until_deleted", ("until_deleted",), "365 days unused, 1095 days in all"),
-    Kept("adapted parts of the voiceprint", ADAPT, "until_deleted", ("until_deleted",), "as the voiceprint"),
+    Kept("adapted parts of the voiceprint", ADAPT, "until_deleted", ("until_deleted",), "180 days"),
 )
 
 
@@ -107,17 +132,22 @@ def default_retention(purpose: Purpose) -> str | None:
 
 def expiry(retention: str | None, kept_since: datetime, *, child: bool = False) -> datetime | None:
     """When something kept since then must be gone; None: when it is deleted."""
-    days = None
-    if retention == KEEP_NOTHING:
-        days = 0
-    elif retention is not None and (found := _RETENTION.fullmatch(retention)):
-        days = int(found[1]) if found[1] else _RETENTION_DAYS.get(retention)
+    days = _days(retention)
     if child:
         days = min(days if days is not None else CHILD_RETENTION_DAYS, CHILD_RETENTION_DAYS)
     return None if days is None else kept_since + timedelta(days=days)
 
 
-def document(language: str, rule: ConsentRule) -> dict[str, Any]:
+def _days(retention: str | None) -> int | None:
+    """A choice in days; None for one without end, or that cannot be read."""
+    if retention == KEEP_NOTHING:
+        return 0
+    if retention is None or not (found := _RETENTION.fullmatch(retention)):
+        return None
+    return int(found[1]) if found[1] else _RETENTION_DAYS.get(retention)
+
+
+def document(language: str, rule: ConsentRule, bounds: Bounds = NO_BOUNDS) -> dict[str, Any]:
     """The public policy: everything a person is told before deciding, as JSON."""
     shown = texts(language)
     needed = [VOICE_ID] if rule == "unbundled" else [SAVE_RECORDINGS, VOICE_ID]
@@ -143,8 +173,13 @@ def document(language: str, rule: ConsentRule) -> dict[str, Any]:
             for purpose in (*PURPOSES, Purpose("share:example"))
         ],
         "retention": [
-            {"what": row.what, "purpose": str(row.purpose), "default": row.default, "choices": list(row.choices),
-             "at_most": row.at_most}
+            {"what": row.what, "purpose": str(row.purpose), "default": bounds.limited(row.purpose, row.default),
+             "choices": list(row.choices), "at_most": _at_most(row, bounds)}
             for row in SCHEDULE
         ],
     }  # fmt: skip
+
+
+def _at_most(row: Kept, bounds: Bounds) -> str:
+    limited = bounds.limited(row.purpose, "until_deleted")
+    return row.at_most if limited in {"until_deleted", None} else str(limited)

@@ -154,11 +154,27 @@ class Request:
     locale: str | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """What a name rests on, sound over a telephone aside."""
+
+    speech: Speech
+    embedding: Embedding
+    epoch: int
+    """The household's, as it was compared."""
+
+
 class Keeper(Protocol):
     """Writes what a request may leave behind, and nothing else."""
 
-    def keep(self, household: HouseholdId, request: Request, decision: Decision, said: ResponseText) -> bool:
-        """Store audio, text and action as far as the named person agreed; True if anything was stored."""
+    def keep(
+        self, household: HouseholdId, request: Request, decision: Decision, said: ResponseText,
+        heard: Heard | None = None,
+    ) -> bool:
+        """Store audio, text and action as far as the named person agreed; True if anything was stored.
+
+        With `heard`, it may become part of the person's voiceprint too, if they agreed to that.
+        """
         ...
 
 

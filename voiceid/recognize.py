@@ -2,14 +2,27 @@
 
 import time
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from voiceid.calibration import Bars
 from voiceid.consent import permit
 from voiceid.decide import decide
 from voiceid.errors import NotEnrolled, VoiceIdError
 from voiceid.match import Indexes
-from voiceid.ports import Actor, ConsentRecords, Encoder, Gate, Keeper, Profiles, Pseudonyms, Request, SpeechCheck
+from voiceid.ports import (
+    Actor,
+    ConsentRecords,
+    Encoder,
+    Gate,
+    Heard,
+    Keeper,
+    Profiles,
+    Pseudonyms,
+    Request,
+    SpeechCheck,
+)
 from voiceid.respond import Responder
+from voiceid.speech import is_narrow, over_telephone, too_noisy
 from voiceid.types import Decision, HouseholdId, PersonId, Profile, Purpose, Reason, Speech, Unusable, Verdict
 from voiceid.views import Answer, PersonView, Verification
 
@@ -23,6 +36,16 @@ class Guess:
     confidence: float
     certain: bool
     """As certain as storing would need."""
+
+
+class _Compared(NamedTuple):
+    """What became of one clip."""
+
+    decision: Decision
+    people: frozenset[PersonId]
+    """Who was compared with it."""
+    heard: Heard | None
+    """None: over a telephone."""
 
 
 _TELLS_NOTHING = frozenset({"device", "skill"})
@@ -55,7 +78,11 @@ class Recognizer:
         """
         began = time.perf_counter()
         heard = self.check(request.pcm)
-        decision = self._unusable(heard) if isinstance(heard, Unusable) else self._decide(heard, household)
+        compared = self._unusable(heard) if isinstance(heard, Unusable) else self._compare(heard, household)
+        decision = compared.decision
+        doubt = heard if isinstance(heard, Unusable) else too_noisy(heard.quality)
+        if doubt and decision.person is None and decision.reason not in {"ambiguous", "several_voices"}:
+            decision = replace(decision, verdict=Verdict.UNSURE, reason=doubt.reason)
         if named is not None and decision.person not in {None, named}:
             decision = replace(decision, verdict=Verdict.UNSURE, reason="ambiguous", person=None, storable=False)
         profile = self._profile(household, decision)
@@ -63,7 +90,7 @@ class Recognizer:
             decision = replace(decision, verdict=Verdict.UNSURE, reason="unknown_voice", person=None, storable=False)
         view = self._view(profile, household, actor)
         said = self.responder.say(household, request.intent, profile if view else None, request.locale)
-        stored = self.keeper.keep(household, request, decision, said) if view else False
+        stored = self.keeper.keep(household, request, decision, said, compared.heard) if view else False
         answer = Answer(
             mode="personalized" if view else "anonymous",
             reason=decision.reason if view or decision.person is None else "unknown_voice",
@@ -73,8 +100,8 @@ class Recognizer:
             response=said,
             stored=stored,
             encoder=self.encoder.model_id,
-            measured=heard.measured if isinstance(heard, Unusable) else None,
-            needed=heard.needed if isinstance(heard, Unusable) else None,
+            measured=doubt.measured if doubt and decision.reason == doubt.reason else None,
+            needed=doubt.needed if doubt and decision.reason == doubt.reason else None,
         )
         if actor.role in _TELLS_NOTHING:
             return replace(answer, reason="unknown_voice") if answer.reason in _ABOUT_RECORDS else answer
@@ -82,7 +109,7 @@ class Recognizer:
 
     def guess(self, speech: Speech, household: HouseholdId, actor: Actor) -> Guess | None:
         """Name the speaker of speech that is still going on, by the bars of every answer; None: nobody yet."""
-        decision = self._decide(speech, household)
+        decision = self._compare(speech, household).decision
         if decision.person is None:
             return None
         view = self.view(decision.person, household, actor)
@@ -105,25 +132,44 @@ class Recognizer:
         heard = self.check(request.pcm)
         if isinstance(heard, Unusable):
             return Verification(accepted=False, confidence=0.0, reason=heard.reason)
-        probe = self.encoder.embed(heard)
-        gate = self.consents.gate(household)
-        allowed = permit(gate, self.purposes)
-        matches = self.indexes.nearest(probe, among=allowed)
-        if all(match.person != person for match in matches):
+        decision, people, _ = self._compare(heard, household)
+        if person not in people:
             raise NotEnrolled
-        decision = decide(matches, heard.quality, self.bars)
         accepted = decision.person == person
         reason: Reason = "unknown_voice" if decision.person is not None and not accepted else decision.reason
         return Verification(accepted, round(decision.confidence, 4) if accepted else 0.0, reason)
 
-    def _unusable(self, heard: Unusable) -> Decision:
-        return Decision(Verdict.UNSURE, heard.reason, None, 0.0)
+    def _unusable(self, heard: Unusable) -> _Compared:
+        return _Compared(Decision(Verdict.UNSURE, heard.reason, None, 0.0), frozenset(), None)
 
-    def _decide(self, speech: Speech, household: HouseholdId) -> Decision:
+    def _compare(self, speech: Speech, household: HouseholdId) -> _Compared:
+        """Decide on one clip, as it was heard; and who was compared with it.
+
+        Where nobody is named and somebody was enrolled over a telephone alone, all are compared once more, as a
+        telephone would carry them. Consent is read after each encoding.
+        """
+        narrow = is_narrow(speech.quality)
+        compared = self._match(speech, household, narrow=narrow)
+        if compared.decision.reason == "unknown_voice" and self.bars.narrow and not narrow:
+            if not self.indexes.by_telephone(permit(self.consents.gate(household), self.purposes)):
+                return compared
+            return self._match(over_telephone(speech), household, narrow=True)
+        return compared
+
+    def _match(self, speech: Speech, household: HouseholdId, *, narrow: bool) -> _Compared:
         probe = self.encoder.embed(speech)
         gate = self.consents.gate(household)
-        matches = self.indexes.nearest(probe, among=permit(gate, self.purposes))
-        return decide(matches, speech.quality, self.bars) if matches else _nobody(gate)
+        allowed = permit(gate, self.purposes)
+        if narrow and self.bars.narrow:
+            bars, matches = self.bars.narrow, self.indexes.nearest(probe, among=allowed, narrow=True)
+        else:
+            bars, matches = self.bars, self.indexes.nearest(probe, among=allowed)
+        if bars.several_voices(probe.turn, speech.quality):
+            decision = Decision(Verdict.UNSURE, "several_voices", None, 0.0)
+        else:
+            decision = decide(matches, speech.quality, bars) if matches else _nobody(gate)
+        heard = None if narrow else Heard(speech, probe, gate.epoch)
+        return _Compared(decision, frozenset(match.person for match in matches), heard)
 
     def _profile(self, household: HouseholdId, decision: Decision) -> Profile | None:
         """The named person's profile, if they still agree to be named."""

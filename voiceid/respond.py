@@ -49,11 +49,12 @@ class Responder:
         wanted = intent or "greeting"
         hour = self._now().astimezone().hour
         facts: dict[str, Any] = {"locale": spoken, "intent": wanted, "hour": hour, "daypart": _daypart(spoken, hour)}
-        template = self._templates.template(household, wanted) or shipped(wanted, spoken)
+        own = self._templates.template(household, wanted)
+        template, make = (shipped(wanted, spoken), _kept) if own is None else (own, _compiled)
         if profile is None:
-            return ResponseText(render(template.anonymous, facts), spoken)
+            return ResponseText(render(template.anonymous, facts, make), spoken)
         facts |= {"name": profile.display_name, "preferences": profile.preferences}
-        return ResponseText(render(template.personal, facts), spoken)
+        return ResponseText(render(template.personal, facts, make), spoken)
 
 
 def shipped(intent: str, locale: str) -> ResponseTemplate:
@@ -97,18 +98,22 @@ def _refuse(field: str, node: nodes.Node, known: frozenset[str]) -> None:
         raise InvalidRequest(f"{field}: may use the filters {', '.join(_FILTERS)}")
 
 
-def render(source: str, facts: dict[str, Any]) -> str:
+def _compiled(source: str) -> Any:
+    """A household's own text is compiled each time, in less than a millisecond: no cache outlives the household."""
+    return _environment.from_string(source)
+
+
+_kept = lru_cache(maxsize=512)(_compiled)
+"""What ships with the package is compiled once."""
+
+
+def render(source: str, facts: dict[str, Any], make: Callable[[str], Any] = _compiled) -> str:
     """Fill a template; one that fails on these facts says nothing rather than something wrong."""
     try:
-        text: str = _compiled(source).render(facts)
+        text: str = make(source).render(facts)
         return text[:TEXT_CHARS]
     except Exception:  # noqa: BLE001 whatever a person's preferences make of it, the request is answered
         return ""
-
-
-@lru_cache(maxsize=512)
-def _compiled(source: str) -> Any:
-    return _environment.from_string(source)
 
 
 def _daypart(locale: str, hour: int) -> str:

@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     """Address to listen on."""
     port: int = Field(8443, ge=0, le=65535)
     """Port to listen on; 0 picks a free one."""
+    allowed_hosts: str = Field("", max_length=1000, pattern=r"^[A-Za-z0-9., -]*$")
+    """Further host names by which the service may be called, separated by commas, as behind a proxy. It knows
+    `localhost`, with `--lan` the machine's own name too, and answers to any address; any other name is refused."""
     consent_rule: Literal["recordings", "unbundled"] = "recordings"
     """`recordings`: voice ID needs saved recordings. `unbundled`: it does not, and enrollment audio is never kept;
     for whoever the GDPR binds."""
@@ -53,12 +56,18 @@ class Settings(BaseSettings):
     """Clips encoded at the same time, one thread each."""
     queue: int = Field(32, ge=1, le=1024)
     """Clips that may wait for an encoder; beyond it the answer is 503 with `Retry-After`."""
+    live: int = Field(256, ge=1, le=4096)
+    """Live connections at the same time; each may hold the sound of one utterance in memory."""
+    live_per_household: int = Field(16, ge=1, le=4096)
+    """Live connections of one household; a single token may have 8."""
     index_cache: int = Field(1000, ge=1, le=100_000)
     """Households whose index is held in memory."""
     invitation_hours: int = Field(48, ge=1, le=24 * 14)
     """Hours for which an invitation can be redeemed."""
     session_days: int = Field(90, ge=1, le=365)
     """Days after which a person must be invited again."""
+    pin_session_minutes: int = Field(15, ge=1, le=24 * 60)
+    """Minutes after which a session ends that a PIN opened on a shared screen."""
     enrollment_minutes: int = Field(30, ge=5, le=120)
     """Minutes after which an unfinished enrollment is erased."""
     ask_again_days: int = Field(30, ge=1, le=365)
@@ -67,6 +76,11 @@ class Settings(BaseSettings):
     """Days without a recognition after which a voiceprint is purged. May be lowered, never raised."""
     voiceprint_days: int = Field(1095, ge=1, le=1095)
     """Days after enrollment at which a voiceprint is purged unless consent is renewed. May be lowered, never raised."""
+    recording_days: int | None = Field(None, ge=1, le=9999)
+    """Days after which recordings are erased whatever their person chose; empty: as they chose. It shortens, never
+    prolongs."""
+    transcript_days: int | None = Field(None, ge=1, le=9999)
+    """The same for the text of requests."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """How much the log tells. It never holds audio, vectors, names or text."""
 

@@ -73,6 +73,9 @@ class Quality:
     """Speech level over the level of the pauses, dB, clamped to -20..60."""
     clipping: float
     """Share of samples at full scale, 0..1."""
+    treble_db: float = 0.0
+    """Power per Hz of the sound from 4.3 to 7.5 kHz over that from 1 to 3.3 kHz, dB, at least -120: a telephone's
+    lies far below zero."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,6 +109,9 @@ class Embedding:
     vector: NDArray[np.float32]
     """Shape (dim,), float32, unit length: inner product = cosine, -1..1."""
     model_id: ModelId
+    turn: float = 1.0
+    """Least cosine between what was said before a moment of the clip and after it, -1..1: where one speaker hands over
+    to another it falls. 1 where the clip is too short, or the encoder cannot tell."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,7 +121,11 @@ class Voiceprint:
     person: PersonId
     model_id: ModelId
     takes: NDArray[np.float32]
-    """Shape (n, dim), float32, rows of unit length."""
+    """Shape (n, dim), float32, rows of unit length: the takes as they were heard."""
+    narrow: NDArray[np.float32] | None = None
+    """The same takes as a telephone would carry them, same shape; a take that came over one is the same in both."""
+    added: NDArray[np.float32] | None = None
+    """What later requests added, both views of each: shape (m, 2, dim)."""
 
 
 class Verdict(StrEnum):

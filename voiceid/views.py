@@ -367,7 +367,7 @@ class ActivityEntry:
 
     at: datetime
     who: str
-    """Role and token id: `owner:…`, `device:…`."""
+    """Role and token id: `owner:…`, `device:…`; of a person, such as a guardian, the person's id: `person:…`."""
     action: str
     why: str
 

@@ -11,12 +11,25 @@ from typing import Any, cast
 
 import typer
 
-from voiceid.cli import consent, demo, household, keeping, listening, model, person, proving, receipt, service, voice
+from voiceid.cli import (
+    consent,
+    demo,
+    household,
+    keeping,
+    listening,
+    measuring,
+    model,
+    person,
+    proving,
+    receipt,
+    service,
+    voice,
+)
 from voiceid.cli.shell import fail, say
 from voiceid.errors import InvalidRequest, VoiceIdError
 
 app = typer.Typer(name="voiceid", add_completion=False, no_args_is_help=True, help="A household's own Voice ID.")
-for part in (service, demo, household, person, consent, voice, listening, receipt, model, keeping, proving):
+for part in (service, demo, household, person, consent, voice, listening, receipt, model, measuring, keeping, proving):
     app.add_typer(part.commands)
 
 _MISUSED = cast("type[Exception]", typer.BadParameter.__mro__[2])

@@ -9,7 +9,7 @@ from voiceid.cli.shell import Yes, ask, command, facts
 from voiceid.settings import Settings
 
 if TYPE_CHECKING:
-    from voiceid.service.keeping import BackedUp, KeysCopied, Restored, Rotated
+    from voiceid.service.keeping import BackedUp, KeysCopied, Restored, Rotated, Swept
 
 commands = typer.Typer()
 key = typer.Typer(name="key", no_args_is_help=True, help="The master key, and copies of the key store.")
@@ -48,6 +48,15 @@ def rotate() -> "Rotated":
     from voiceid.service import keeping  # noqa: PLC0415 the service takes a second to import
 
     return keeping.rotate(Settings.from_environment())
+
+
+@command(key, "sweep", facts)
+def sweep(yes: Yes = False) -> "Swept":  # noqa: FBT002 an option
+    """Destroy the keys that open nothing here; what only a newer backup holds is lost. The service must be stopped."""
+    from voiceid.service import keeping  # noqa: PLC0415 the service takes a second to import
+
+    ask("Destroy every key that opens nothing here?", yes=yes)
+    return keeping.sweep(Settings.from_environment())
 
 
 @command(key, "backup", facts)

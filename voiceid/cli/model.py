@@ -1,22 +1,20 @@
-"""Encoders: which there are, how to get one, how to change to one; and how well they tell voices apart."""
+"""Encoders: which there are, how to get one, how to change to one."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from voiceid.cli.shell import command, facts, say, table
-from voiceid.errors import MissingExtra, NotFound
+from voiceid.errors import NotFound
 from voiceid.settings import Settings
 
 commands = typer.Typer()
 models = typer.Typer(name="model", help="Encoders: what makes a voiceprint of a voice.")
 commands.add_typer(models)
 
-Name = Annotated[str, typer.Argument(help="campplus, ecapa, or a folder that was vouched for.")]
-Repeated = Annotated[list[str] | None, typer.Option("--channel", help="A condition to measure; may be repeated.")]
+Name = Annotated[str, typer.Argument(help="campplus, campplus-int8, ecapa, or a folder that was vouched for.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +33,8 @@ def list_models() -> list[Model]:
     from voiceid.encode.pull import installed  # noqa: PLC0415 same
 
     settings = Settings.from_environment()
-    here = {"campplus", *installed(settings.models_dir)}
-    names = dict.fromkeys(["campplus", *PINNED, settings.encoder])
+    here = {"campplus", "campplus-int8", *installed(settings.models_dir)}
+    names = dict.fromkeys(["campplus", "campplus-int8", *PINNED, settings.encoder])
     return [Model(name, name in here or Path(name).is_dir(), name == settings.encoder) for name in names]
 
 
@@ -81,43 +79,3 @@ def use_model(name: Name) -> dict[str, Any]:
     if not doctor.is_set_up(settings):
         raise NotFound("nothing is set up here")
     return asdict(wiring.use_model(settings, name))
-
-
-@commands.command("eval")
-def evaluate(
-    corpus: Annotated[Path, typer.Argument(help="A folder speaker/utterance.*")],
-    encoder: Annotated[str, typer.Option("--encoder")] = "campplus",
-    policy: Annotated[Literal["convenient", "balanced", "strict"], typer.Option("--policy")] = "balanced",
-    channel: Repeated = None,
-    size: Annotated[int, typer.Option("--size", min=2, help="Members of a household.")] = 4,
-    half: Annotated[Literal["a", "b"] | None, typer.Option("--half", help="Only this half of the speakers.")] = None,
-    draws: Annotated[int, typer.Option("--draws", min=1, help="Resamplings behind each interval.")] = 200,
-    seed: Annotated[int, typer.Option("--seed")] = 0,
-    to: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file; `-`: print them.")] = None,
-) -> None:
-    """Measure how well the product, as shipped, tells the voices of a corpus apart, in households of four."""
-    try:
-        from voiceid.evaluate import evaluate as measure  # noqa: PLC0415 only this command needs it
-    except ImportError as missing:
-        raise MissingExtra("measuring needs: pip install 'voiceid[eval]'") from missing
-    settings = Settings.from_environment()
-    chosen: dict[str, Any] = {"channels": tuple(channel)} if channel else {}
-    report = measure(
-        corpus, encoder=encoder, models_dir=settings.models_dir, policy=policy, size=size, only=half, draws=draws,
-        seed=seed, tell=say, **chosen,
-    )  # fmt: skip
-    text = json.dumps(report, indent=1)
-    if to is None:
-        _show_figures(report)
-    elif str(to) == "-":
-        typer.echo(text)
-    else:
-        to.write_text(text + "\n")
-        say(f"written to {to}")
-
-
-def _show_figures(report: dict[str, Any]) -> None:
-    for place in ("corpora", "baseline"):
-        for name, figures in report[place].items():
-            known = {key: value for key, value in figures.items() if isinstance(value, int | float)}
-            typer.echo(f"{place} {name}: " + ", ".join(f"{key} {value:.4g}" for key, value in known.items()))

@@ -1,5 +1,6 @@
 """Running the service, looking after it, and letting time erase."""
 
+import io
 import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -23,7 +24,9 @@ Host = Annotated[str | None, typer.Option("--host", help="Instead of VOICEID_HOS
 Plain = Annotated[
     bool, typer.Option("--unsafe-plain-http", help="Serve off loopback without TLS: only behind a proxy that adds it.")
 ]
+Lan = Annotated[bool, typer.Option("--lan", help="Serve the home network too: HTTPS, with its own certificate.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document once the service is ready.")]
+Deep = Annotated[bool, typer.Option("--deep", help="Also every row, key, receipt and file; it takes its time.")]
 Now = Annotated[bool, typer.Option("--now", help="At once, whether the service runs or not.")]
 
 
@@ -31,7 +34,8 @@ Now = Annotated[bool, typer.Option("--now", help="At once, whether the service r
 def serve(
     port: Port = None,
     host: Host = None,
-    unsafe_plain_http: Plain = False,  # noqa: FBT002 options of the command line
+    lan: Lan = False,  # noqa: FBT002 options of the command line
+    unsafe_plain_http: Plain = False,  # noqa: FBT002 same
     as_json: AsJson = False,  # noqa: FBT002 same
 ) -> None:
     """Run the service on this machine. Prints one link and, on the first start, the first tokens."""
@@ -45,7 +49,7 @@ def serve(
     from voiceid.service.run import serve as run  # noqa: PLC0415 the service takes a second to import: load meanwhile
 
     shown = _as_document if as_json else _as_text
-    run(settings, shown, plain_http_anywhere=unsafe_plain_http, networks=networks)
+    run(settings, shown, lan=lan, plain_http_anywhere=unsafe_plain_http, networks=networks)
 
 
 @command(commands, "retain", table("why", "person", "state", "id"))
@@ -74,11 +78,14 @@ def _show_report(report: "Report") -> None:
 
 
 @command(commands, "doctor", _show_report)
-def doctor() -> "Report":
-    """Check this installation: settings, models, files, keys, chains. It changes nothing."""
+def doctor(deep: Deep = False) -> "Report":  # noqa: FBT002 an option
+    """Check this installation: settings, models, files, keys, chains. It changes nothing.
+
+    It ends in exit code 1 when something is wrong, and says how to mend it.
+    """
     from voiceid.service.doctor import examine  # noqa: PLC0415 the service takes a second to import
 
-    return examine()
+    return examine(deep=deep)
 
 
 def _as_document(ready: "Ready") -> None:
@@ -88,7 +95,7 @@ def _as_document(ready: "Ready") -> None:
 
 
 def _as_text(ready: "Ready") -> None:
-    lines = [f"voiceid is ready: {ready.url}/#{ready.code}"]
+    lines = [f"voiceid is ready: {ready.url}/#{ready.code}", *_elsewhere(ready)]
     if ready.household:
         lines += [
             "",
@@ -98,3 +105,21 @@ def _as_text(ready: "Ready") -> None:
             f"  owner token  {ready.owner_token}",
         ]
     typer.echo("\n".join(lines))
+
+
+def _elsewhere(ready: "Ready") -> list[str]:
+    """How to come here from another device: the page that explains the certificate, as a QR code too."""
+    if ready.lan_url is None:
+        return []
+    import segno  # noqa: PLC0415 no other command draws
+
+    explained, drawing = f"{ready.lan_url}/#trust", io.StringIO()
+    segno.make_qr(explained).terminal(drawing, compact=True)
+    return [
+        "",
+        f"On a phone or tablet in this home, once for each: {explained}",
+        "It warns, because it does not know this household yet; the page says how to change that. Compare there:",
+        f"  SHA-256  {ready.fingerprint}",
+        drawing.getvalue().rstrip("\n"),
+        f"The link above works there as well, once: {ready.lan_url}/#{ready.code}",
+    ]

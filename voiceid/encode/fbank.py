@@ -17,6 +17,10 @@ _FFT = 512
 _LOWEST_HZ = 20.0
 _PREEMPHASIS = 0.97
 _FLOOR = np.finfo(np.float32).eps  # Kaldi's floor under the energy of a bin
+_HOP = 80
+"""Samples that both a frame and the way to the next are made of."""
+_BLOCK = 32
+"""Frames that are transformed at once: few enough to stay in the processor's cache."""
 _ROWS = 12
 """Frames per matrix product: few enough that BLAS starts no threads, whose contention costs five times the product."""
 
@@ -29,19 +33,41 @@ def log_mel(samples: Samples) -> NDArray[np.float32]:
     Source: Kaldi's `compute-fbank-feats`; equal to it within 1e-3, save where a bin lies seven orders of magnitude
         below the loudest of its frame, where Kaldi's single precision has no digits left.
     """
-    frames: NDArray[np.float64] = sliding_window_view(samples.astype(np.float64), FRAME)[::STEP]
-    frames = frames - frames.mean(axis=1, keepdims=True)
-    padded = np.zeros((len(frames), _FFT))
-    np.subtract(frames[:, 1:], _PREEMPHASIS * frames[:, :-1], out=padded[:, 1:FRAME])
-    padded[:, 0] = (1 - _PREEMPHASIS) * frames[:, 0]
-    padded[:, :FRAME] *= _window()
-    spectrum = np.fft.rfft(padded, axis=1)[:, : _FFT // 2]  # in double: numpy's FFT in single is five times slower
-    power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
+    power = _power(samples.astype(np.float64))
     energies = np.empty((len(power), BINS), dtype=np.float32)
     for row in range(0, len(power), _ROWS):
         np.matmul(power[row : row + _ROWS], _filters(), out=energies[row : row + _ROWS])
     mel: NDArray[np.float32] = np.log(np.maximum(energies, _FLOOR))
     return mel
+
+
+def _power(sound: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Power per frame and line of the spectrum, shape (frames, 256).
+
+    Source: with m the mean of a frame, (x[n] - m) - 0.97 (x[n-1] - m) = x[n] - 0.97 x[n-1] - 0.03 m: what each of
+    two or three frames would subtract from a sample again is subtracted once.
+    """
+    starts = sliding_window_view(sound, FRAME)[::STEP, 0]
+    count = len(starts)
+    hops = sound[: FRAME + STEP * (count - 1)].reshape(-1, _HOP).sum(axis=1)
+    sums = np.sum([hops[first::2][:count] for first in range(FRAME // _HOP)], axis=0)
+    offsets = (1 - _PREEMPHASIS) / FRAME * sums
+    rising = np.empty_like(sound)
+    np.subtract(sound[1:], _PREEMPHASIS * sound[:-1], out=rising[1:])
+    rising[0] = 0.0
+    frames = sliding_window_view(rising, FRAME)[::STEP]
+    padded = np.zeros((min(count, _BLOCK), _FFT))
+    power = np.empty((count, _FFT // 2), dtype=np.float32)
+    for row in range(0, count, _BLOCK):
+        here = slice(row, row + _BLOCK)
+        part = padded[: len(frames[here])]
+        windowed = part[:, :FRAME]
+        np.subtract(frames[here], offsets[here, None], out=windowed)
+        windowed[:, 0] = (1 - _PREEMPHASIS) * starts[here] - offsets[here]
+        windowed *= _window()
+        spectrum = np.fft.rfft(part, axis=1)[:, : _FFT // 2]  # in double: numpy's FFT in single is six times slower
+        power[here] = spectrum.real**2 + spectrum.imag**2
+    return power
 
 
 def centred(features: NDArray[np.float32]) -> NDArray[np.float32]:

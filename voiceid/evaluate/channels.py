@@ -1,24 +1,32 @@
 """Simulated conditions: what rooms, noise and telephones do to a clip. Same clip, same channel: same result.
 
-Room responses and noises are real, from the folders `rir` and `noise` beside the corpus (ESC-10 and others; see there).
+Room responses, noises and the voices of a television are real, from the folders `rir`, `noise` and `cohort` beside the
+corpus (ESC-10, LibriSpeech and others; see there).
 """
 
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from voiceid.decode import decode
+from voiceid.decode import decode, to_opus
 from voiceid.errors import InvalidRequest
-from voiceid.types import Samples
+from voiceid.types import SAMPLE_RATE_HZ, Pcm, Samples
 
 Change = Callable[[Samples, np.random.Generator], Samples]
 
 _PHONE_RATE_HZ = 8_000
 _PHONE_BAND_HZ = (300.0, 3_400.0)
 _MU = 255.0
+_FARTHER_DB = 9.5
+"""What the direct sound loses from 1 m to 3 m, while the room's answer stays as loud."""
+_DIRECT_S = 0.0025
+_OCTAVES_HZ = (125.0, 250.0, 500.0, 1_000.0, 2_000.0, 4_000.0, 8_000.0)
+_COLOUR_DB = 6.0
+"""How far two devices may differ in any octave, either way."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +54,19 @@ class Channels:
     """The conditions that a corpus' neighbours make possible."""
 
     def __init__(self, corpus: Path) -> None:
-        self._rooms = _sounds(corpus.parent / "rir")
-        self._noises = _sounds(corpus.parent / "noise")
+        self._beside = corpus.parent
+
+    @cached_property
+    def _rooms(self) -> list[Samples]:
+        return _sounds(self._beside / "rir")
+
+    @cached_property
+    def _noises(self) -> list[Samples]:
+        return _sounds(self._beside / "noise")
+
+    @cached_property
+    def _programmes(self) -> list[Samples]:
+        return _sounds(self._beside / "cohort")
 
     def open(self, name: str) -> Channel:
         """One condition by its name.
@@ -60,14 +79,19 @@ class Channels:
             "quiet": _quiet,
             "clipped": _clipped,
             "room": self._room,
+            "far": self._far,
             "room-noise10": lambda samples, rng: self._noise(self._room(samples, rng), rng, 10),
+            "tv10": lambda samples, rng: _over(samples, self._programmes, rng, 10),
+            "opus12": _opus,
+            "device": _device,
             **{f"noise{db}": self._noisy(db) for db in (20, 10, 5, 0)},
         }
         request = name.removesuffix("-both")
         if request not in changes:
             raise InvalidRequest(f"no such channel; there are {', '.join(changes)}, and -both to enroll over it too")
-        if ("room" in name and not self._rooms) or ("noise" in name and not self._noises):
-            raise InvalidRequest("this channel needs the folders rir and noise beside the corpus")
+        needed = {"room": "rir", "far": "rir", "noise": "noise", "tv": "cohort"}
+        if any(part in name and not (self._beside / folder).is_dir() for part, folder in needed.items()):
+            raise InvalidRequest("this channel needs the folders rir, noise and cohort beside the corpus")
         enroll = request if name.endswith("-both") else "clean"
         return Channel(name, Condition(enroll, changes[enroll]), Condition(request, changes[request]))
 
@@ -76,11 +100,15 @@ class Channels:
         response = response[int(np.argmax(np.abs(response))) :]  # the direct sound stays where it was
         return _at_level_of(samples, _convolved(samples, response))
 
+    def _far(self, samples: Samples, rng: np.random.Generator) -> Samples:
+        """At 3 m instead of 1 m: the direct sound is weaker, the room's answer is not."""
+        response = self._rooms[rng.integers(len(self._rooms))]
+        response = response[int(np.argmax(np.abs(response))) :].copy()
+        response[: round(_DIRECT_S * SAMPLE_RATE_HZ)] *= 10 ** (-_FARTHER_DB / 20)
+        return _at_level_of(samples, _convolved(samples, response))
+
     def _noise(self, samples: Samples, rng: np.random.Generator, snr_db: float) -> Samples:
-        noise = self._noises[rng.integers(len(self._noises))]
-        start = int(rng.integers(len(noise)))
-        noise = np.resize(np.roll(noise, -start), len(samples))
-        return (samples + _at_level_of(samples, noise) * 10 ** (-snr_db / 20)).astype(np.float32)
+        return _over(samples, self._noises, rng, snr_db)
 
     def _noisy(self, snr_db: float) -> Change:
         return lambda samples, rng: self._noise(samples, rng, snr_db)
@@ -98,6 +126,29 @@ def telephone(samples: Samples, _rng: np.random.Generator) -> Samples:
     coded = np.round(pressed * 127) / 127
     heard = np.sign(coded) * np.expm1(np.abs(coded) * np.log1p(_MU)) / _MU
     return np.asarray(np.fft.irfft(np.fft.rfft(heard), even) * 2, dtype=np.float32)
+
+
+def _over(samples: Samples, others: list[Samples], rng: np.random.Generator, snr_db: float) -> Samples:
+    """Another sound under this one, from anywhere in it, for as long as it takes."""
+    other = others[rng.integers(len(others))]
+    start = int(rng.integers(len(other)))
+    other = np.resize(np.roll(other, -start), len(samples))
+    return (samples + _at_level_of(samples, other) * 10 ** (-snr_db / 20)).astype(np.float32)
+
+
+def _opus(samples: Samples, _rng: np.random.Generator) -> Samples:
+    """Sent as Opus at 12 kbit/s."""
+    heard = decode(to_opus(Pcm(samples)), "audio/ogg", max_s=len(samples) / SAMPLE_RATE_HZ + 1).samples
+    return heard[: len(samples)]
+
+
+def _device(samples: Samples, rng: np.random.Generator) -> Samples:
+    """Another microphone: every octave louder or weaker by up to 6 dB."""
+    gains_db = rng.uniform(-_COLOUR_DB, _COLOUR_DB, len(_OCTAVES_HZ))
+    spectrum = np.fft.rfft(samples)
+    pitch = np.maximum(np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE_HZ), 1.0)
+    colour = 10 ** (np.interp(np.log2(pitch), np.log2(_OCTAVES_HZ), gains_db) / 20)
+    return _at_level_of(samples, np.fft.irfft(spectrum * colour, len(samples)).astype(np.float32))
 
 
 def _same(samples: Samples, _rng: np.random.Generator) -> Samples:
@@ -128,5 +179,5 @@ def _at_level_of(samples: Samples, changed: Samples) -> Samples:
 
 
 def _sounds(folder: Path) -> list[Samples]:
-    files = sorted(folder.glob("*.flac")) if folder.is_dir() else []
+    files = sorted(folder.rglob("*.flac")) if folder.is_dir() else []
     return [decode(file.read_bytes(), "audio/flac", max_s=60).samples for file in files]

@@ -1,5 +1,6 @@
 """Folders of recordings -> speakers: `corpus/speaker/utterance.*`."""
 
+import csv
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,6 +19,9 @@ CONTENT_TYPES = {
 }
 SPLIT_SEED = 2
 """Draws the halves of a corpus. Changing it would move test speakers into the calibration."""
+
+TRAITS = ("sex", "native")
+"""Columns of `speakers.tsv` by which rates are told apart."""
 
 Half = Literal["a", "b"]
 
@@ -49,6 +53,20 @@ def read_corpus(folder: Path) -> list[Speaker]:
     if not people:
         raise InvalidRequest("the corpus must be a folder of speakers' folders with audio files in them")
     return people
+
+
+def traits(folder: Path) -> dict[str, dict[str, str]]:
+    """Sex and native language of a corpus' speakers, from a `speakers.tsv` beside it; nothing where there is none.
+
+    Its columns are named; `speaker` holds `<corpus' folder>/<speaker's folder>`. What is not known (`?`) is left out.
+    """
+    file = folder.resolve().parent / "speakers.tsv"
+    if not file.is_file():
+        return {}
+    with file.open(encoding="utf-8", newline="") as lines:
+        rows = [row for row in csv.DictReader(lines, delimiter="\t") if row["speaker"].startswith(f"{folder.name}/")]
+    found = {row["speaker"].partition("/")[2]: {t: row[t] for t in TRAITS if row.get(t, "?") != "?"} for row in rows}
+    return {speaker: told for speaker, told in found.items() if told}
 
 
 def half(people: Sequence[Speaker], which: Half) -> list[Speaker]:

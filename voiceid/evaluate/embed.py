@@ -17,10 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voiceid.decode import FULL_SCALE, decode
+from voiceid.encode import take_views
 from voiceid.evaluate.channels import Channel, Condition
 from voiceid.evaluate.corpora import CONTENT_TYPES, Speaker
 from voiceid.ports import Encoder, SpeechCheck
-from voiceid.types import SAMPLE_RATE_HZ, Pcm, Quality, Samples, Speech
+from voiceid.speech import too_noisy
+from voiceid.types import SAMPLE_RATE_HZ, Pcm, Quality, Samples, Speech, Unusable
 
 TAKES = 4
 """Clips that enroll."""
@@ -39,14 +41,15 @@ class Clips:
     """Embedded sound."""
 
     vectors: NDArray[np.float32]
-    """Shape (n, dim), rows of unit length; zeros where the speech check refused."""
+    """Shape (n, dim), or (n, 2, dim) for takes, whose views are as in `take_views`; rows of unit length, or zeros where
+    the speech check refused."""
     quality: NDArray[np.float64]
     """Shape (n, fields of `Quality`), in their order."""
 
     @property
     def usable(self) -> NDArray[np.bool_]:
         """Which clips passed the speech check, shape (n,)."""
-        passed: NDArray[np.bool_] = np.any(self.vectors != 0, axis=1)
+        passed: NDArray[np.bool_] = np.any(self.vectors != 0, axis=tuple(range(1, self.vectors.ndim)))
         return passed
 
     def __len__(self) -> int:
@@ -66,7 +69,7 @@ class Voice:
 
     @property
     def enrollments(self) -> dict[int, NDArray[np.float32]]:
-        """The takes that passed the speech check, by side; sides without one are left out."""
+        """Both views of the takes that passed the speech check, by side; sides without one are left out."""
         return {side: c.vectors[c.usable] for side, c in self.takes.items() if c.usable.any()}
 
 
@@ -131,7 +134,8 @@ class Studio:
         else:
             pieces = list(self._cut(np.concatenate([tape.samples(i) for i in side]), length_s))
         names = [f"{parts[2]}/{k}/{parts[-1]}" for k in range(len(pieces))]
-        clips = self._embed([condition.apply(p, name) for p, name in zip(pieces, names, strict=True)])
+        heard = [condition.apply(p, name) for p, name in zip(pieces, names, strict=True)]
+        clips = self._embed(heard) if length_s else self._embed_takes(heard)
         partial = file.with_suffix(f".{os.getpid()}.npz")
         np.savez(partial, vectors=clips.vectors, quality=clips.quality)
         partial.replace(file)
@@ -140,23 +144,43 @@ class Studio:
     def _cut(self, samples: Samples, length_s: float) -> Iterator[Samples]:
         """Pieces that each hold the wanted net speech and hardly more, pauses and all."""
         for _ in range(REQUESTS):
-            size = int(length_s * SAMPLE_RATE_HZ)
-            for _ in range(_TRIES):
-                excess_s = self._check(Pcm(samples[:size])).quality.speech_s - length_s
-                if 0 <= excess_s <= _EXCESS_S or (excess_s < 0 and size >= len(samples)):
-                    break
-                size = max(1, size + int((_EXCESS_S / 2 - excess_s) * SAMPLE_RATE_HZ))
-            if excess_s < 0:
+            size = self._size(samples, length_s)
+            if size is None:
                 return
             yield samples[:size]
             samples = samples[size:]
+
+    def _size(self, samples: Samples, length_s: float) -> int | None:
+        """How many samples hold the wanted net speech; None, if there is not enough."""
+        size, found = int(length_s * SAMPLE_RATE_HZ), None
+        for _ in range(_TRIES):
+            excess_s = self._check(Pcm(samples[:size])).quality.speech_s - length_s
+            if excess_s >= 0:
+                found = size if found is None else min(found, size)
+            if 0 <= excess_s <= _EXCESS_S or (excess_s < 0 and size >= len(samples)):
+                break
+            size = max(1, size + int((_EXCESS_S / 2 - excess_s) * SAMPLE_RATE_HZ))
+        return found
 
     def _embed(self, sounds: Sequence[Samples]) -> Clips:
         vectors = np.zeros((len(sounds), self._encoder.dim), np.float32)
         quality = np.zeros((len(sounds), len(fields(Quality))))
         for row, samples in enumerate(sounds):
-            checked = self._check(Pcm(samples, clipping=float(np.mean(np.abs(samples) >= FULL_SCALE))))
+            checked = self._heard(samples)
             quality[row] = astuple(checked.quality)
             if isinstance(checked, Speech):
                 vectors[row] = self._encoder.embed(checked).vector
         return Clips(vectors, quality)
+
+    def _embed_takes(self, sounds: Sequence[Samples]) -> Clips:
+        vectors = np.zeros((len(sounds), 2, self._encoder.dim), np.float32)
+        quality = np.zeros((len(sounds), len(fields(Quality))))
+        for row, samples in enumerate(sounds):
+            checked = self._heard(samples)
+            quality[row] = astuple(checked.quality)
+            if isinstance(checked, Speech) and not too_noisy(checked.quality):
+                vectors[row] = take_views(self._encoder, checked)
+        return Clips(vectors, quality)
+
+    def _heard(self, samples: Samples) -> Speech | Unusable:
+        return self._check(Pcm(samples, clipping=float(np.mean(np.abs(samples) >= FULL_SCALE))))

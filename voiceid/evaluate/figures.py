@@ -1,24 +1,27 @@
 """Trials -> the figures of one corpus in one condition, with intervals over its speakers."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from voiceid.calibration import Bars
-from voiceid.decide import decide
 from voiceid.evaluate import metrics
 from voiceid.evaluate.protocol import GUEST, Floats, Ints, Scores, Trials
-from voiceid.ports import Match
-from voiceid.types import Decision, PersonId, Quality, Verdict
+from voiceid.evaluate.weighted import Comparisons, Searches, draws
+from voiceid.types import Quality
 
-ROUNDS = 200
+ROUNDS = 300
 """Bootstrap rounds over speakers."""
 FPIRS = {"fnir_at_fpir_01": 0.001, "fnir_at_fpir_1": 0.01, "fnir_at_fpir_5": 0.05}
-POOLED = ("fnir_at_fpir_1", "fnir_shipped", "fpir_shipped", "misnamed", "guests_stored", "members_stored")
+OF_GUESTS = ("fpir_shipped", "guests_stored")
+OF_MEMBERS = ("fnir_shipped", "misnamed", "members_stored")
+SHARES = (*FPIRS, *OF_MEMBERS, *OF_GUESTS)
+UPPER = ("fpir_shipped", "misnamed", "guests_stored")
+"""Shares that a goal bounds from above."""
 
 Mask = NDArray[np.bool_]
 
@@ -35,21 +38,49 @@ class Outcome:
     stored: Mask
     llr: Floats
     """Evidence of every comparison, natural log, shape (trials, household size)."""
+    confidence: Floats | None = None
+    """Probability that the most likely member speaks, 0..1; None: it claims none."""
 
 
 def ours(trials: Trials, table: Scores, bars: Bars) -> Outcome:
-    """What the product decides, by its own `decide`."""
-    quality = [Quality(*map(float, table.quality[request])) for request in trials.request]
-    decided = [_decided(row, q, bars) for row, q in zip(trials.scores, quality, strict=True)]
-    weights = np.array([bars.likelihood(q) for q in quality])
-    confidence = np.clip([d.confidence for d in decided], 1e-300, 1 - 1e-16)
+    """What the product decides: `decide` for all trials at once. A test holds the two together."""
+    requests, back = np.unique(trials.request, return_inverse=True)
+    size = trials.scores.shape[1]
+    told = np.array([_told(row, bool(far), size, bars) for row, far in zip(
+        table.quality[requests], table.narrow[requests], strict=True)])[back]  # fmt: skip
+    offset, slope, to_name, to_store, apart, crowd, usual, guests = told.T
+    heard = trials.heard
+    scores = np.where(heard[:, None], trials.scores, 0.0)
+    relative = scores - crowd[:, None] * (scores.sum(axis=1, keepdims=True) + usual[:, None] - scores) / size
+    column = np.argmax(trials.scores, axis=1)
+    rows = np.arange(len(column))
+    prior = np.log((1 - guests) / size)
+    weights = offset[:, None] + slope[:, None] * relative + prior[:, None]
+    best = weights[rows, column]
+    others = weights.copy()
+    others[rows, column] = -math.inf
+    rest = np.logaddexp.reduce(others, axis=1)
+    against_all = np.clip(best - np.logaddexp(rest, np.log(guests)), -500, 500)
+    reached = relative[rows, column]
+    named = heard & (reached >= to_name) & (best - rest >= apart)
+    llr = weights - prior[:, None]
     return Outcome(
-        best=np.log(confidence) - np.log1p(-confidence),
-        column=np.argmax(trials.scores, axis=1),
-        named=np.array([d.verdict is Verdict.KNOWN for d in decided]),
-        stored=np.array([d.storable for d in decided]),
-        llr=weights[:, :1] + weights[:, 1:] * trials.scores,
+        best=np.where(heard, against_all, -math.inf),
+        column=column,
+        named=named,
+        stored=named & (reached >= to_store),
+        llr=np.where(heard[:, None], llr, -math.inf),
+        confidence=np.where(heard, 1 / (1 + np.exp(-against_all)), 0.0),
     )
+
+
+def _told(quality: Floats, narrow: bool, size: int, bars: Bars) -> tuple[float, ...]:  # noqa: FBT001 one of a row's columns
+    """All that the bars say of one request."""
+    by = bars.narrow if narrow and bars.narrow else bars
+    q = Quality(*map(float, quality))
+    offset, slope = by.likelihood(q)
+    to_name, to_store = by.threshold(by.name, size, q), by.threshold(by.store, size, q)
+    return offset, slope, to_name, to_store, by.apart, by.crowd, by.usual, by.guest_prior
 
 
 def plain(trials: Trials, baseline: Mapping[str, float]) -> Outcome:
@@ -60,114 +91,138 @@ def plain(trials: Trials, baseline: Mapping[str, float]) -> Outcome:
     return Outcome(best, np.argmax(trials.scores, axis=1), named, named, llr)
 
 
-def _decided(row: Floats, quality: Quality, bars: Bars) -> Decision:
-    return decide([Match(PersonId(str(i)), float(score)) for i, score in enumerate(row)], quality, bars)
+@dataclass(frozen=True, slots=True, eq=False)
+class Tally:
+    """One rate per speaker and kind, to be taken together over corpora, conditions or groups of people."""
+
+    speakers: tuple[str, ...]
+    rates: Mapping[str, Floats]
+    """Shape (speakers,), 0..1; NaN where nothing was asked."""
+    requests: Mapping[str, Ints]
+    """Distinct requests of each speaker, as `members` and as `guests`."""
+
+    def only(self, names: frozenset[str]) -> "Tally":
+        """Some of the speakers."""
+        keep = np.array([name in names for name in self.speakers], dtype=bool)
+        return replace(
+            self,
+            speakers=tuple(name for name in self.speakers if name in names),
+            rates={name: rate[keep] for name, rate in self.rates.items()},
+            requests={kind: count[keep] for kind, count in self.requests.items()},
+        )
 
 
-def figures(trials: Trials, outcome: Outcome) -> dict[str, Any]:
-    """Error rates 0..1, Cllr in bits, intervals at 95 %, and how many trials they rest on."""
-    counted = _Counted(trials, outcome)
-    values: dict[str, Callable[[Floats], float]] = {
-        **{name: counted.fnir_at(fpir) for name, fpir in FPIRS.items()},
-        "fnir_shipped": counted.members(~(outcome.named & counted.own)),
-        "fpir_shipped": counted.guests(outcome.named),
-        "misnamed": counted.members(outcome.named & ~counted.own),
-        "guests_stored": counted.guests(outcome.stored),
-        "members_stored": counted.members(outcome.stored & counted.own),
-        "eer": counted.eer,
-        "cllr": counted.cllr,
+def figures(trials: Trials, outcome: Outcome, names: Sequence[str] = ()) -> tuple[dict[str, Any], Tally]:
+    """Error rates 0..1, Cllr in bits, intervals at 95 %, how many trials they rest on; and the rates by speaker.
+
+    `names`: of the speakers, by their number in the trials.
+    """
+    found = _Counted(trials, outcome)
+    drawn = draws(found.people, ROUNDS, seed=0)
+    values = {**found.comparisons(drawn), **found.searches(drawn), **found.shares(drawn)}
+    numbers = {name: plain_number(float(series[0])) for name, series in values.items()}
+    bounds = {name: found.bounds(name, series) for name, series in values.items()}
+    told = {
+        **numbers,
+        "trials": found.trials(),
+        "ci95": {name: [plain_number(x) for x in (low, high)] for name, (low, high, _) in bounds.items()},
+        "upper95": {name: plain_number(bounds[name][2]) for name in UPPER},
     }
-    everyone = np.ones(counted.people)
-    found = {name: value(everyone) for name, value in values.items()}
-    return {
-        **{name: _plain(value) for name, value in found.items()},
-        "min_cllr": metrics.min_cllr(counted.target, counted.nontarget),
-        "min_dcf": metrics.min_dcf(counted.target, counted.nontarget),
-        "trials": counted.trials(),
-        "ci95": {name: counted.interval(name, value, found[name]) for name, value in values.items()},
-    }
+    return told, found.tally(names)
 
 
 class _Counted:
     """Trials sorted by kind, ready to be weighed by how often each speaker was drawn."""
 
     def __init__(self, trials: Trials, outcome: Outcome) -> None:
-        speakers, self._who = np.unique(trials.speaker, return_inverse=True)
-        self.people = len(speakers)
+        self._numbers, self._who = np.unique(trials.speaker, return_inverse=True)
+        self.people = len(self._numbers)
         self._requests = trials.request
         self._guest = trials.own == GUEST
-        self._best = outcome.best
-        self.own = outcome.column == trials.own
-        heard = np.isfinite(trials.scores)
+        own = outcome.column == trials.own
+        self._happened = {
+            "fnir_shipped": ~(outcome.named & own),
+            "misnamed": outcome.named & ~own,
+            "members_stored": outcome.stored & own,
+            "fpir_shipped": outcome.named,
+            "guests_stored": outcome.stored,
+        }
+        self._search = Searches(outcome.best, own, self._guest, self._who)
+        self._missed = {name: ~(own & (outcome.best >= self._search.bar(fpir, np.ones(self.people))))
+                        for name, fpir in FPIRS.items()}  # fmt: skip
+        heard = np.broadcast_to(trials.heard[:, None], trials.scores.shape)
         same = np.arange(trials.scores.shape[1]) == trials.own[:, None]
-        self.target, self.nontarget = outcome.llr[heard & same], outcome.llr[heard & ~same]
         rows = np.broadcast_to(self._who[:, None], trials.scores.shape)
-        self._target_who, self._nontarget_who = rows[heard & same], rows[heard & ~same]
+        self._compared = Comparisons(outcome.llr[heard], same[heard], rows[heard], self.people)
 
-    def members(self, happened: Mask) -> Callable[[Floats], float]:
-        return self._share(happened, ~self._guest)
+    def comparisons(self, drawn: Floats) -> dict[str, Floats]:
+        return self._compared.of(drawn)
 
-    def guests(self, happened: Mask) -> Callable[[Floats], float]:
-        return self._share(happened, self._guest)
+    def searches(self, drawn: Floats) -> dict[str, Floats]:
+        """FNIR where its own bar names a given share of the guests, shape (rounds,)."""
+        return {
+            name: np.array([self._search.fnir(self._search.bar(fpir, row), row) for row in drawn])
+            for name, fpir in FPIRS.items()
+        }
 
-    def _share(self, happened: Mask, among: Mask) -> Callable[[Floats], float]:
-        """A rate as sums per speaker: cheap to draw again."""
-        events = np.bincount(self._who[among], happened[among], minlength=self.people)
-        asked = np.bincount(self._who[among], minlength=self.people)
-        return lambda drawn: float(events @ drawn / total) if (total := float(asked @ drawn)) else math.nan
+    def shares(self, drawn: Floats) -> dict[str, Floats]:
+        with np.errstate(invalid="ignore"):  # a round in which nobody asks has no share
+            sums = {name: self._sums(name, happened) for name, happened in self._happened.items()}
+            return {name: (drawn @ events) / (drawn @ asked) for name, (events, asked) in sums.items()}
 
-    def fnir_at(self, fpir: float) -> Callable[[Floats], float]:
-        def value(drawn: Floats) -> float:
-            mass = drawn[self._who]
-            bar = metrics.bar_at_fpir(self._best[self._guest], fpir, mass[self._guest])
-            members = ~self._guest
-            return metrics.fnir(self._best[members], self.own[members], bar, mass[members])
+    def _sums(self, name: str, happened: Mask) -> tuple[Floats, Ints]:
+        """How often it happened to each speaker, and how often it could have."""
+        among = self._guest if name in OF_GUESTS else ~self._guest
+        asked: Ints = np.bincount(self._who[among], minlength=self.people)
+        events = np.bincount(self._who[among], happened[among].astype(np.float64), minlength=self.people)
+        return events.astype(np.float64), asked
 
-        return value
-
-    def eer(self, drawn: Floats) -> float:
-        return metrics.eer(self.target, self.nontarget, (drawn[self._target_who], drawn[self._nontarget_who]))
-
-    def cllr(self, drawn: Floats) -> float:
-        return metrics.cllr(self.target, self.nontarget, (drawn[self._target_who], drawn[self._nontarget_who]))
+    def _distinct(self, among: Mask) -> Ints:
+        _, first = np.unique(self._requests[among], return_index=True)
+        return np.bincount(self._who[among][first], minlength=self.people)
 
     def trials(self) -> dict[str, int]:
         """Requests in all households, and the distinct ones and speakers behind them."""
         return {
             "members": int((~self._guest).sum()),
             "guests": int(self._guest.sum()),
-            "distinct_member_requests": len(np.unique(self._requests[~self._guest])),
-            "distinct_guest_requests": len(np.unique(self._requests[self._guest])),
+            "distinct_member_requests": int(self._distinct(~self._guest).sum()),
+            "distinct_guest_requests": int(self._distinct(self._guest).sum()),
             "speakers": self.people,
         }
 
-    def interval(self, name: str, value: Callable[[Floats], float], found: float) -> list[float | None]:
-        """Bootstrap over speakers; shares also get no narrower than the exact interval of the distinct requests.
+    def tally(self, names: Sequence[str]) -> Tally:
+        """Rates by speaker; FNIR at the bar that all of them share."""
+        with np.errstate(invalid="ignore"):  # who was never drawn has no rate
+            sums = {n: self._sums(n, happened) for n, happened in {**self._happened, **self._missed}.items()}
+            rates = {name: events / asked for name, (events, asked) in sums.items()}
+        requests = {"members": self._distinct(~self._guest), "guests": self._distinct(self._guest)}
+        told = tuple(names[number] if names else str(number) for number in self._numbers)
+        return Tally(told, rates, requests)
 
-        Without the latter a rate of nought would claim to be known exactly.
-        """
-        low, high = metrics.bootstrap(self.people, lambda drawn: value(drawn.astype(np.float64)), rounds=ROUNDS)
-        if name not in {"cllr", "eer"} and math.isfinite(found):
-            kind = self._guest if name in {"fpir_shipped", "guests_stored"} else ~self._guest
-            distinct = len(np.unique(self._requests[kind]))
-            exact = metrics.clopper_pearson(round(found * distinct), distinct)
-            low, high = min(low, exact[0]), max(high, exact[1])
-        return [_plain(low), _plain(high)]
-
-
-def pooled(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Shares over the corpora of one condition, each corpus counting the same: `<channel>` -> `<seconds>` -> shares."""
-    conditions = sorted({name.partition("@")[2] or "clean" for name in found})
-    result: dict[str, Any] = {}
-    for condition in conditions:
-        parts = [f["by_speech_s"] for name, f in found.items() if (name.partition("@")[2] or "clean") == condition]
-        result[condition] = {
-            s: {name: float(np.mean([part[s][name] for part in parts if s in part])) for name in POOLED}
-            for s in sorted({s for part in parts for s in part}, key=float)
-        }
-    return result
+    def bounds(self, name: str, series: Floats) -> tuple[float, float, float]:
+        kind = self._guest if name in OF_GUESTS else ~self._guest
+        return interval(series, int(self._distinct(kind).sum()) if name in SHARES else None)
 
 
-def _plain(value: float) -> float | None:
+def interval(series: Floats, distinct: int | None) -> tuple[float, float, float]:
+    """95 % interval, and the one-sided upper bound, of a figure whose bootstrap follows the figure itself.
+
+    A share gets none narrower than the exact one of its `distinct` requests: without that a rate of nought would claim
+    to be known exactly.
+    """
+    found, rounds = float(series[0]), series[1:][np.isfinite(series[1:])]
+    if not math.isfinite(found) or not len(rounds):
+        return math.nan, math.nan, math.nan
+    low, high, upper = (float(x) for x in np.percentile(rounds, [2.5, 97.5, 95]))
+    if distinct is not None:
+        events = round(found * distinct)
+        exact = metrics.clopper_pearson(events, distinct)
+        low, high = min(low, exact[0]), max(high, exact[1])
+        upper = max(upper, metrics.clopper_pearson(events, distinct, 0.9)[1])
+    return low, high, upper
+
+
+def plain_number(value: float) -> float | None:
     """A figure for JSON, which knows no NaN."""
     return round(value, 6) if math.isfinite(value) else None

@@ -8,7 +8,7 @@ Every rate takes optional `weights`, one per trial: a bootstrap over speakers re
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -57,7 +57,7 @@ def _last_of_ties(ordered: Array) -> NDArray[np.bool_]:
     return np.append(ordered[1:] != ordered[:-1], True)
 
 
-def _errors(
+def errors(
     target: ArrayLike, nontarget: ArrayLike, weights: tuple[ArrayLike, ArrayLike] | None
 ) -> tuple[Array, Array]:
     """Miss and false-alarm rates at every bar from "accept all" to "accept none"."""
@@ -75,7 +75,7 @@ def _errors(
 
 def eer(target: ArrayLike, nontarget: ArrayLike, weights: tuple[ArrayLike, ArrayLike] | None = None) -> float:
     """Equal error rate: where the line between neighbouring bars crosses miss = false alarm."""
-    miss, alarm = _errors(target, nontarget, weights)
+    miss, alarm = errors(target, nontarget, weights)
     after = int(np.argmax(miss >= alarm))
     before = max(after - 1, 0)
     gap_before, gap_after = alarm[before] - miss[before], miss[after] - alarm[after]
@@ -85,7 +85,7 @@ def eer(target: ArrayLike, nontarget: ArrayLike, weights: tuple[ArrayLike, Array
 
 def min_dcf(target: ArrayLike, nontarget: ArrayLike, p_target: float = 0.01) -> float:
     """Least detection cost over all bars, both costs 1, relative to the better of "all" and "none"."""
-    miss, alarm = _errors(target, nontarget, None)
+    miss, alarm = errors(target, nontarget, None)
     cost = p_target * miss + (1 - p_target) * alarm
     return float(cost.min() / min(p_target, 1 - p_target))
 
@@ -116,16 +116,25 @@ def min_cllr(target: ArrayLike, nontarget: ArrayLike) -> float:
     return cllr(llr[back[: len(hit)]], llr[back[len(hit) :]])
 
 
-def _pav(hits: NDArray[np.int64], others: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Pool neighbours until the share of hits rises from left to right; one pair of counts per score."""
-    blocks: list[tuple[int, int, int]] = []  # hits, others, scores pooled
-    for hit, other in zip(hits.tolist(), others.tolist(), strict=True):
+def pool_adjacent(hits: Sequence[float], others: Sequence[float]) -> list[tuple[float, float]]:
+    """Pool neighbours until the share of hits rises from left to right: mass of hits and of others in each block."""
+    return [(hit, other) for hit, other, _ in _blocks(hits, others)]
+
+
+def _pav(hits: NDArray[np.int64], others: NDArray[np.int64]) -> list[tuple[float, float]]:
+    """The pooled counts, one pair per score."""
+    return [(hit, other) for hit, other, size in _blocks(hits.tolist(), others.tolist()) for _ in range(size)]
+
+
+def _blocks(hits: Sequence[float], others: Sequence[float]) -> list[tuple[float, float, int]]:
+    blocks: list[tuple[float, float, int]] = []  # hits, others, scores pooled
+    for hit, other in zip(hits, others, strict=True):
         block = (hit, other, 1)
         while blocks and blocks[-1][0] * (block[0] + block[1]) >= block[0] * (blocks[-1][0] + blocks[-1][1]):
             before = blocks.pop()
             block = (before[0] + block[0], before[1] + block[1], before[2] + block[2])
         blocks.append(block)
-    return [(hit, other) for hit, other, size in blocks for _ in range(size)]
+    return blocks
 
 
 def bootstrap(
@@ -150,21 +159,21 @@ def clopper_pearson(events: int, trials: int, confidence: float = 0.95) -> tuple
     if trials == 0:
         return 0.0, 1.0
     tail = (1 - confidence) / 2
-    low = 0.0 if events == 0 else _solve(lambda p: 1 - _at_most(events - 1, trials, p), tail)
-    high = 1.0 if events == trials else _solve(lambda p: -_at_most(events, trials, p), -tail)
+    low = 0.0 if events == 0 else _solve(_at_most(events - 1, trials), -1, 1 - tail)
+    high = 1.0 if events == trials else _solve(_at_most(events, trials), -1, tail)
     return low, high
 
 
-def _at_most(events: int, trials: int, share: float) -> float:
-    """Probability of at most so many events, 0 < share < 1."""
+def _at_most(events: int, trials: int) -> Callable[[float], float]:
+    """Probability of at most so many events, by the share, 0 < share < 1."""
     k = np.arange(events + 1)
-    choose = np.array([math.lgamma(trials + 1) - math.lgamma(i + 1) - math.lgamma(trials - i + 1) for i in k])
-    return float(np.exp(choose + k * math.log(share) + (trials - k) * math.log1p(-share)).sum())
+    choose = np.concatenate([[0.0], np.cumsum(np.log((trials - k[:-1]) / (k[:-1] + 1)))])
+    return lambda share: float(np.exp(choose + k * math.log(share) + (trials - k) * math.log1p(-share)).sum())
 
 
-def _solve(rising: Callable[[float], float], value: float) -> float:
+def _solve(monotone: Callable[[float], float], sign: int, value: float) -> float:
     low, high = 0.0, 1.0
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        low, high = (middle, high) if rising(middle) < value else (low, middle)
+        low, high = (middle, high) if sign * monotone(middle) < sign * value else (low, middle)
     return (low + high) / 2

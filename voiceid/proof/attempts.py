@@ -13,7 +13,7 @@ from voiceid.service import keeping, wiring
 from voiceid.settings import Settings
 from voiceid.store.backup import back_up
 from voiceid.store.store import utc_now
-from voiceid.types import HUMAN_REVIEW, SAVE_RECORDINGS, TRANSCRIPTS, VOICE_ID
+from voiceid.types import ADAPT, HUMAN_REVIEW, SAVE_RECORDINGS, TRANSCRIPTS, VOICE_ID
 
 SPEAKERS = ("ada", "ben", "cleo", "dan")
 """Ada and Ben are enrolled and have been heard; Cleo has read four sentences; Dan is a guest."""
@@ -35,6 +35,7 @@ def furnish(place: Place, voices: Voices) -> None:
         home.joins("ada", "ben", "cleo")
         for name in ("ada", "ben", "cleo"):
             home.grants(name, SAVE_RECORDINGS, VOICE_ID, TRANSCRIPTS, retention="days:30")
+        home.grants("ada", ADAPT)
         for name in ("ada", "ben"):
             home.enrolls(name)
         home.hears("ada", 1, "what Ada said")
@@ -151,13 +152,16 @@ OPERATIONS: dict[str, Operation] = {
     "take": Operation(_take, ("take.before-commit", "take.after-commit")),
     "complete": Operation(_complete, ("complete.before-commit", "complete.after-commit", *_PURGE)),
     "abandon": Operation(_abandon, _PURGE),
+    "adapt": Operation(
+        lambda home: home.hears("ada", 4, "adapted to", long=True), ("adapt.before-commit", "adapt.after-commit")
+    ),
     "grant": Operation(
         lambda home: home.decides("ada", HUMAN_REVIEW), ("consent.before-commit", "consent.after-commit")
     ),
     "deny": Operation(
         lambda home: home.decides("ben", VOICE_ID, "denied"), ("consent.after-commit", *_PURGE)
     ),
-    "withdraw": Operation(lambda home: home.withdraws("ada", SAVE_RECORDINGS, VOICE_ID, TRANSCRIPTS), _PURGE),
+    "withdraw": Operation(lambda home: home.withdraws("ada", SAVE_RECORDINGS, VOICE_ID, TRANSCRIPTS, ADAPT), _PURGE),
     "delete recording": Operation(_delete_recording, _PURGE),
     "delete voiceprint": Operation(
         lambda home: home.services.forgetting.delete_voiceprint(home.actor("ben"), home.id, home.people["ben"]), _PURGE

@@ -4,16 +4,17 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
-from voiceid.proof import serving
+from voiceid.proof import sabotage, serving
 from voiceid.proof.entrances import Canary
-from voiceid.proof.household import House, Member, made_up
+from voiceid.proof.household import ALL, House, Member, made_up
+from voiceid.proof.installation import Home
 from voiceid.proof.memory import MemoryScanner
 from voiceid.proof.report import Check, Sizes
 from voiceid.proof.server import Place, Server
-from voiceid.scan import Scanner
+from voiceid.scan import Clip, Scanner
 from voiceid.settings import Settings
 from voiceid.store.backup import back_up, put_back
 from voiceid.types import TRANSCRIPTS, PersonId
@@ -34,6 +35,7 @@ def prove(root: Path, sizes: Sizes) -> Iterator[Check]:
     if sizes.controls:
         for part in CONTROLS:
             yield control(root / part.replace(" ", "-"), part)
+        yield unregistered(root / "unregistered")
 
 
 def churn(house: House, times: int) -> Check:
@@ -193,3 +195,17 @@ def control(root: Path, part: str) -> Check:
     if part == "tombstones":
         found = restore(place, backup, Place(root / "restored"), person) > 0
     return Check("canaries", f"control, without {part}: found out", 1, 1, expected=True, found=found)
+
+
+def unregistered(root: Path) -> Check:
+    """What nobody registered is neither erased nor counted: the receipt says `complete`, the search does not."""
+    found = {}
+    for part in (None, "registration of a table"):
+        with sabotage.taken_out(part) if part else nullcontext(), Home(Place(root / str(part))) as home:
+            home.joins("ada").grants("ada", *ALL)
+            home.enrolls("ada")
+            state = home.withdraws("ada", *ALL).state
+            sound = Clip("take", home.sound("ada", 1, "enroll").samples)
+            found[state, part is None] = bool(Scanner([sound]).scan(home.place.folders))
+    noticed = found == {("complete", True): False, ("complete", False): True}
+    return Check("canaries", "control, without registration of a table: found out", 1, 1, expected=True, found=noticed)

@@ -14,7 +14,7 @@ from voiceid.decode import decode
 from voiceid.ports import Actor, Clock, Request
 from voiceid.proof import serving
 from voiceid.proof.server import Place
-from voiceid.proof.voices import utter
+from voiceid.proof.voices import SECONDS, utter
 from voiceid.service import wiring
 from voiceid.service.services import Services
 from voiceid.settings import Settings
@@ -36,7 +36,7 @@ class Home:
         self.place = place
         self.settings = Settings(data_dir=place.data, keys_dir=place.keys)
         self._voices = voices
-        wire = serving.build if voices == "made-up" else wiring.build
+        wire = serving.build if voices == "made-up" else serving.build_with_real_ears
         self.services: Services = wire(self.settings, now=now)
         self._book = place.root / "people.json"
         first = wiring.first_start(self.services)
@@ -95,19 +95,23 @@ class Home:
         self.reads(name, started)
         self.completes(name, started)
 
-    def sound(self, speaker: str, clip: int, kind: Literal["enroll", "request"] = "request") -> Pcm:
-        """What this speaker says."""
+    def sound(self, speaker: str, clip: int, kind: Literal["enroll", "request", "long"] = "request") -> Pcm:
+        """What this speaker says; `long`: a request that is long enough to be adapted to."""
         if self._voices == "made-up":
-            return Pcm(utter(speaker, clip) if kind == "enroll" else utter(speaker, 100 + clip, _REQUEST_S))
+            seconds = _REQUEST_S if kind == "request" else SECONDS
+            return Pcm(utter(speaker, clip if kind == "enroll" else 100 + clip, seconds))
+        kind = "request" if kind == "long" else kind
         content = files("voiceid").joinpath(f"demo/voices/{speaker}/{kind}_{clip}.flac").read_bytes()
         return decode(content, max_s=60)
 
-    def hears(self, speaker: str, clip: int = 1, transcript: str | None = None, *, keeping: bool = True) -> str | None:
+    def hears(
+        self, speaker: str, clip: int = 1, transcript: str | None = None, *, keeping: bool = True, long: bool = False
+    ) -> str | None:
         """Whom the household hears; None: nobody. `keeping`: with whatever the request may leave behind."""
         recognizer = self.services.recognizer
         if not keeping:
             recognizer = replace(recognizer, keeper=_KeepsNothing())
-        request = Request(self.sound(speaker, clip), "greeting", transcript)
+        request = Request(self.sound(speaker, clip, "long" if long else "request"), "greeting", transcript)
         named = recognizer.recognize(request, self.id, self.owner).person
         return next((name for name, person in self.people.items() if named and person == named.id), None)
 
@@ -158,7 +162,7 @@ class Home:
 class _KeepsNothing:
     """`Keeper`."""
 
-    def keep(self, household: HouseholdId, request: Request, decision: Any, said: Any) -> bool:  # noqa: ARG002 the port's
+    def keep(self, household: HouseholdId, request: Request, decision: Any, said: Any, heard: Any = None) -> bool:  # noqa: ARG002 the port's
         return False
 
 

@@ -67,9 +67,9 @@ class Events(RuleBasedStateMachine):
     def recognize(self, name: str) -> None:
         self._do("recognize", name)
 
-    @rule(days=st.sampled_from((1, 11)))
-    def days_pass(self, days: int) -> None:
-        self._do("days_pass", days)
+    @rule(days=st.sampled_from((1, 11)), clock_runs=st.booleans())
+    def days_pass(self, days: int, clock_runs: bool) -> None:  # noqa: FBT001 Hypothesis names it
+        self._do("days_pass", days, clock_runs=clock_runs)
 
     @rule()
     def restart(self) -> None:

@@ -5,12 +5,14 @@ Hypothesis draws the orders and shrinks what fails; it comes with the extra `pro
 
 import shutil
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from voiceid.errors import ConsentMissing, MissingExtra
+from voiceid.proof import sabotage
 from voiceid.proof.installation import Home
 from voiceid.proof.reference import EXPIRES, GATE, NAMES, PURPOSES, Reference
 from voiceid.proof.report import Check, Sizes
@@ -33,8 +35,33 @@ def prove(root: Path, sizes: Sizes) -> Iterator[Check]:
     from voiceid.proof.machine import run  # noqa: PLC0415 imports the extra
 
     yield run(root, "events against the reference", sizes.examples, sizes.steps)
+    if sizes.controls:
+        yield _without_the_gate(root)
     if sizes.examples > _ENOUGH_FOR_A_CONTROL:
         yield run(root, "control, index not compared with the epoch: found out", 40, sizes.steps, without="epoch check")
+
+
+def _without_the_gate(root: Path) -> Check:
+    """A consent runs out while no clock comes by: only the gate keeps the voice from being named."""
+    complaints = []
+    with Home(Place(root / "gate template")) as home:
+        home.joins(*NAMES)
+    for part in (None, "the gate"):
+        with sabotage.taken_out(part) if part else nullcontext():
+            life = Life(root / "gate template", root / "gate")
+            try:
+                for purpose in PURPOSES[:2]:
+                    life.grant("ada", purpose, for_days=True)
+                life.enroll("ada", complete=True)
+                life.recognize("ada")
+                life.days_pass(11, clock_runs=False)
+                life.recognize("ada")
+            except AssertionError as complaint:
+                complaints.append(f"{part}: {complaint}")
+            finally:
+                life.close()
+    noticed = len(complaints) == 1 and complaints[0].startswith("the gate: ada was heard as ada")
+    return Check("model", "control, without the gate: found out", 1, 1, expected=True, found=noticed)
 
 
 class Life:
@@ -100,11 +127,12 @@ class Life:
             forgetting.delete_voiceprint(self.home.actor(name), self.home.id, self.home.people[name])
             self.reference.erase_voiceprint(name)
 
-    def days_pass(self, days: int) -> None:
-        """Nobody is there; then the clock's work is done."""
+    def days_pass(self, days: int, *, clock_runs: bool) -> None:
+        """Nobody is there; then the clock's work is done, or it is not, and what has run out still lies there."""
         self._now += timedelta(days=days)
-        self.reference.lapse(self._now)
-        self.home.services.retention.run()
+        if clock_runs:
+            self.reference.lapse(self._now)
+            self.home.services.retention.run()
 
     def recognize(self, name: str) -> None:
         """Ask both replicas, as if the same clip came to each."""
@@ -143,7 +171,7 @@ class Life:
         self._expect(granted == wanted, f"granted are {granted}, not {wanted}")
         people = self.home.services.people.page(self.home.id, "", len(NAMES))
         enrolled = {entry.display_name.lower() for entry in people if entry.voice_id}
-        allowed = self.reference.voiceprints
+        allowed = self.reference.findable(self._now)
         self._expect(enrolled == allowed, f"enrolled are {enrolled}, not {allowed}")
         self._expect(self.home.pending() == 0, "a purge is pending")
         held = self._indexed()

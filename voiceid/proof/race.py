@@ -18,16 +18,16 @@ from voiceid.proof import sabotage
 from voiceid.proof.installation import Home, Voices
 from voiceid.proof.report import Check, Sizes
 from voiceid.proof.server import Place
-from voiceid.types import SAVE_RECORDINGS, TRANSCRIPTS, VOICE_ID
+from voiceid.types import ADAPT, SAVE_RECORDINGS, TRANSCRIPTS, VOICE_ID
 
 CLIENTS = 8
-_ALL = (SAVE_RECORDINGS, VOICE_ID, TRANSCRIPTS)
+_ALL = (SAVE_RECORDINGS, VOICE_ID, TRANSCRIPTS, ADAPT)
 _SWITCH_S = 1e-4
 _ROUND_S = 60.0
 _COMPLETES_EVERY = 3
 _GRANTS_AGAIN_EVERY = 4
 _TRIES = 10
-_LEFT = frozenset({"voiceprint", "take", "recording", "interaction", "transcript", "enrollment"})
+_LEFT = frozenset({"voiceprint", "adaptation", "take", "recording", "interaction", "transcript", "enrollment"})
 CONTROLS = {"consent at search": 20, "consent at writing": 60, "epoch check": 5}
 """What is taken out, and within how many rounds it must be noticed."""
 _REAL = ("ada", "ben", "cleo", "dan")
@@ -131,7 +131,7 @@ class Round:
         sent_after = False
         while not sent_after:
             sent_after = self.answered.is_set()
-            named = self.here.hears(self.name, 1 + clip % 6, "words in flight")
+            named = self.here.hears(self.name, 1 + clip % 6, "words in flight", long=clip == 1)
             with self.lock:
                 if named == self.name:
                     self.warm.set()

@@ -1,5 +1,6 @@
 """Takes one protection out of this process, to show that a proof would notice. Nothing that ships can do that."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -11,6 +12,8 @@ from voiceid.service import wiring
 from voiceid.store import vault
 from voiceid.store.consents import ConsentBook
 from voiceid.store.keys import FileKeyStore
+from voiceid.store.people import People
+from voiceid.types import PURPOSES
 
 Change = tuple[Any, str, Any]
 
@@ -95,6 +98,24 @@ def _consent_at_writing() -> list[Change]:
     return [(keeper, "_kept_purposes", kept_purposes)]
 
 
+def _gate() -> list[Change]:
+    """Whoever has a voiceprint may be found, whatever they agreed to."""
+    read = ConsentBook.gate
+
+    def everybody(self: Any, household: Any, /) -> Any:
+        known, people = read(self, household), People(self._store).page(household, "", 100)
+        return replace(known, agreed={one.id: frozenset(PURPOSES) for one in people})
+
+    return [(ConsentBook, "gate", everybody)]
+
+
+def _registration() -> list[Change]:
+    """One table that holds something of a person was forgotten."""
+    purge = sys.modules[vars(wiring)["Purge"].__module__]
+    known = vars(purge)["SHELVES"]
+    return [(purge, "SHELVES", {name: shelf for name, shelf in known.items() if name != "recordings"})]
+
+
 def _resuming() -> list[Change]:
     """A purge that was cut off is never taken up again."""
     return [(vars(wiring)["Purge"], "resume", lambda _self: 0)]
@@ -109,4 +130,6 @@ PARTS: Mapping[str, Callable[[], list[Change]]] = {
     "consent at search": _consent_at_search,
     "consent at writing": _consent_at_writing,
     "resuming": _resuming,
+    "the gate": _gate,
+    "registration of a table": _registration,
 }

@@ -6,14 +6,20 @@ off: what is taken out is replaced in this process, by `sabotage.py`.
 
 import json
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+from voiceid.encode import open_encoder
+from voiceid.ports import Encoder
 from voiceid.proof import sabotage
 from voiceid.proof.voices import BARS, Loudness, MadeUpEncoder, everything_is_speech
 from voiceid.service import run, wiring
+from voiceid.service.early import Networks
 from voiceid.service.services import Services
 from voiceid.settings import Settings
+from voiceid.speech import VoiceActivity
 
 
 def main(words: list[str]) -> None:
@@ -33,10 +39,34 @@ def _build_with_made_up_ears(settings: Settings, **more: Any) -> Services:
 _build = wiring.build
 
 
+class Ears(Networks):
+    """Networks that are there already: a proof opens an installation hundreds of times."""
+
+    def __init__(self, encoder: Encoder, voice_activity: VoiceActivity) -> None:
+        self._ears = encoder, voice_activity
+
+    def encoder(self) -> Encoder:
+        return self._ears[0]
+
+    def voice_activity(self) -> VoiceActivity:
+        return self._ears[1]
+
+
+@lru_cache(maxsize=1)
+def real_ears() -> Ears:
+    """The networks that ship, loaded once in this process and shared with what it forks."""
+    return Ears(open_encoder("campplus", Path("models")), VoiceActivity.shipped())
+
+
+def build_with_real_ears(settings: Settings, **more: Any) -> Services:
+    """A wired installation as it ships."""
+    return _build(settings, networks=real_ears(), **more)
+
+
 def build(settings: Settings, **more: Any) -> Services:
     """A wired installation that hears made-up voices."""
-    services = _build(settings, encoder=MadeUpEncoder(), check=everything_is_speech, bars=BARS, **more)
-    return replace(services, voice_activity=Loudness())  # type: ignore[arg-type]  # as `VoiceActivity`, for streams
+    more["networks"] = Ears(MadeUpEncoder(), Loudness())  # type: ignore[arg-type]  # as `VoiceActivity`, for streams
+    return _build(settings, check=everything_is_speech, bars=BARS, **more)
 
 
 if __name__ == "__main__":

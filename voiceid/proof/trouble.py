@@ -5,12 +5,14 @@ Each time: a clear error where something cannot be done, nothing lost, and answe
 
 import resource
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from voiceid.client import Client
 from voiceid.errors import VoiceIdError
 from voiceid.proof.household import ALL, House, Member, made_up
 from voiceid.proof.installation import Home, shifted
@@ -22,7 +24,7 @@ _YEAR = timedelta(days=365)
 _UNAVAILABLE = frozenset({"store-unavailable", "keys-unavailable"})
 
 
-def prove(root: Path, sizes: Sizes) -> Iterator[Check]:  # noqa: ARG001 it has one size
+def prove(root: Path, sizes: Sizes) -> Iterator[Check]:
     """Cause it, look, mend it, look again."""
     place = Place(root / "disk")
     with Server(place) as server:
@@ -32,11 +34,11 @@ def prove(root: Path, sizes: Sizes) -> Iterator[Check]:  # noqa: ARG001 it has o
         biggest = max(path.stat().st_size for path in place.data.iterdir())
         yield from _cannot_write("disk full", biggest, server, house, ada)
         yield from _cannot_write("read-only", 0, server, house, ada)
-        receipt = ada.client.withdraw_all(ada.person)
-        yield _check("disk: withdrawn once it can be written again", "complete", receipt.state)
-        house.close()
+        yield from _full_in_the_middle(server, house, ada)
     yield from _keys(root / "keys")
     yield from _clock(root / "clock")
+    if sizes.controls:
+        yield _chain_broken(root / "chain")
 
 
 def _cannot_write(what: str, limit: int, server: Server, house: House, ada: Member) -> Iterator[Check]:
@@ -60,6 +62,28 @@ def _cannot_write(what: str, limit: int, server: Server, house: House, ada: Memb
     yield _check(f"{what}: nothing lost", before, {**after, "recordings": fewest})
     again = house.owner.recognize(made_up("ada", 103))
     yield _check(f"{what}: stored again afterwards", expected=True, found=again.stored)
+
+
+def _full_in_the_middle(server: Server, house: House, ada: Member) -> Iterator[Check]:
+    """The disk takes in that somebody withdraws, and then nothing more: it counts, and is finished by itself."""
+    log = server.place.data / "voiceid.db-wal"
+    receipt = None
+    for room in range(16, 200, 8):  # the withdrawal's pages fit, those of the erasing do not
+        with _limited(server.pid, log.stat().st_size + room * 1024), suppress(VoiceIdError):
+            receipt = ada.client.withdraw_all(ada.person)
+        if receipt is not None:
+            break
+    if receipt is None:
+        raise RuntimeError("the disk was full all the time")
+    yield _check("disk full while withdrawing: it counts at once, erasing is pending", ("pending", None),
+                 (receipt.state, house.named(made_up("ada", 104))))  # fmt: skip
+    yield _check("disk full while withdrawing: nothing can be heard any more", 0, _kept(ada)["recordings"])
+    house.close()
+    server.stop()
+    with Server(server.place) as restarted, Client(restarted.url) as anybody:
+        finished = anybody.receipt(receipt.id)
+        left = sum(store.left for store in finished.stores)
+    yield _check("disk full while withdrawing: the next start finishes it", ("complete", 0), (finished.state, left))
 
 
 def _filled(house: House) -> Any:
@@ -133,6 +157,20 @@ def _clock(root: Path) -> Iterator[Check]:
     with Home(place) as home:
         yield _check("clock right again: still withdrawn", ([], None), (home.granted()["ada"], home.hears("ada")))
         yield _check("clock right again: the chains verify", expected=True, found=home.verify_chains() > 0)
+
+
+def _chain_broken(root: Path) -> Check:
+    """Somebody who holds the database's file makes a yes out of a withdrawal."""
+    place = Place(root)
+    _with_ada(place)
+    with Home(place) as home:
+        home.withdraws("ada", TRANSCRIPTS)
+        whole = home.verify_chains() > 0
+        with closing(sqlite3.connect(place.data / "voiceid.db")) as database, database:
+            database.execute("DROP TRIGGER ledger_no_update")
+            database.execute("UPDATE ledger SET event = 'granted' WHERE event = 'withdrawn'")
+        noticed = whole and _code(home.verify_chains) == "ledger-broken"
+    return _check("control, with a broken chain: found out", expected=True, found=noticed)
 
 
 def _with_ada(place: Place) -> None:

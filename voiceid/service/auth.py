@@ -27,6 +27,7 @@ class Action(StrEnum):
     RENAME = "invite, rename, remove a person"
     GRANT = "grant, enroll"
     WITHDRAW = "withdraw"
+    PIN = "set a PIN"
     READ = "hear, read, export, activity"
     HEAR = "hear one recording"
     REVIEW = "let one reviewer hear one recording"
@@ -46,6 +47,7 @@ MAY: dict[Action, frozenset[Relation]] = {
     Action.RENAME: _CLOSE | {"owner"},
     Action.GRANT: _CLOSE,
     Action.WITHDRAW: _CLOSE,
+    Action.PIN: frozenset({"self"}),
     Action.READ: _CLOSE,
     Action.HEAR: _CLOSE | {"reviewer"},
     Action.REVIEW: frozenset({"self"}),

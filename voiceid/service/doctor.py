@@ -2,7 +2,7 @@
 
 import importlib.util
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,13 @@ from voiceid.errors import KeysUnavailable, VoiceIdError
 from voiceid.service import wiring
 from voiceid.settings import Settings
 from voiceid.speech import SpeechCheck
+from voiceid.store import checkup
 from voiceid.store.checkup import is_current, pending_purges, verify_chains
 from voiceid.store.keys import inside
 from voiceid.store.store import Store
 
 _FOR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_CUT_OFF = (".restored", ".restored-journal", ".part", ".next", ".new")
 _RULES = {
     "recordings": "voice ID needs saved recordings; for whoever the GDPR binds, `unbundled` is the setting",
     "unbundled": "voice ID stands alone, enrollment audio is never kept; the setting for whoever the GDPR binds",
@@ -44,9 +46,12 @@ class Report:
     checks: list[Check]
 
 
-def examine() -> Report:
-    """Look at everything; what cannot be looked at because something else is wrong is left out."""
-    checks = list(_checks())
+def examine(*, deep: bool = False) -> Report:
+    """Look at everything; what cannot be looked at because something else is wrong is left out.
+
+    `deep`: also at every row, key, receipt and file, which takes as long as there are many.
+    """
+    checks = list(_checks(deep=deep))
     return Report(all(check.ok for check in checks), importlib.util.find_spec("torch") is not None, checks)
 
 
@@ -55,7 +60,7 @@ def is_set_up(settings: Settings) -> bool:
     return settings.database_url is not None or (settings.data_dir / "voiceid.db").exists()
 
 
-def _checks() -> Iterator[Check]:
+def _checks(*, deep: bool) -> Iterator[Check]:
     try:
         settings = Settings.from_environment()
     except VoiceIdError as wrong:
@@ -66,7 +71,7 @@ def _checks() -> Iterator[Check]:
     yield from _models(settings)
     yield _apart(settings)
     if is_set_up(settings):
-        yield from _installation(settings)
+        yield from _installation(settings, deep=deep)
     else:
         yield Check("installation", ok=True, detail="nothing is set up here yet: `voiceid serve` does it")
 
@@ -95,7 +100,7 @@ def _apart(settings: Settings) -> Check:
     return Check("key store apart", ok=True, detail="keys and data lie apart")
 
 
-def _installation(settings: Settings) -> Iterator[Check]:
+def _installation(settings: Settings, *, deep: bool) -> Iterator[Check]:
     yield from _modes("data", settings.data_dir)
     yield from _modes("keys", settings.keys_dir)
     url = settings.database_url or f"sqlite:///{(settings.data_dir / 'voiceid.db').resolve()}"
@@ -116,8 +121,50 @@ def _installation(settings: Settings) -> Iterator[Check]:
         pending = pending_purges(store)
         mend = "start the service, or: voiceid retain --now"
         yield Check("purges", pending == 0, f"{pending} pending", mend if pending else None)
+        if deep:
+            yield from _records(store)
+            yield _counted("expired", wiring.overdue(settings, store), "start the service, or: voiceid retain --now")
+            yield _left_over(settings)
     finally:
         store.database.close()
+
+
+def _records(store: Store) -> Iterator[Check]:
+    """Rows, keys, receipts and tombstones, each against the others."""
+    stray = len(checkup.stray_keys(store))
+    yield _counted("keys without data", {"keys": stray} if stray else {}, (
+        "a crash left them, or the data are of an older backup; once you will restore no newer one, stop the service "
+        "and: voiceid key sweep"
+    ))  # fmt: skip
+    yield _counted("data without keys", checkup.data_without_keys(store), (
+        "voiceid key restore, if there is a copy of the key store; else nobody can read them any more: their people "
+        "withdraw and enroll again, or restore a backup"
+    ))  # fmt: skip
+    yield _counted("orphans", checkup.orphans(store), (
+        "something changed the tables by hand: restore a backup; deleting the person erases what is left of them"
+    ))  # fmt: skip
+    broken = checkup.broken_receipts(store)
+    yield _counted("receipts", {"receipts": broken} if broken else {}, (
+        "they do not fit the signing key or the ledger: restore the key store's copy, or a backup with the whole ledger"
+    ))  # fmt: skip
+    apart = checkup.tombstones_apart(store)
+    yield _counted("tombstones", {"purges": apart} if apart else {}, (
+        "data or keys were put back: start the service, which carries out again what was purged since"
+    ))  # fmt: skip
+
+
+def _counted(name: str, found: Mapping[str, int], mend: str) -> Check:
+    """A check that found so many items of each kind."""
+    detail = ", ".join(f"{count} {kind}" for kind, count in sorted(found.items()))
+    return Check(name, not found, detail or "none", mend if found else None)
+
+
+def _left_over(settings: Settings) -> Check:
+    """Files that something cut off left behind: an old copy of the data, half a backup, a rotation on its way."""
+    there = [path for folder in (settings.data_dir, settings.keys_dir) if folder.is_dir() for path in folder.iterdir()]
+    found = sorted(path.name for path in there if path.name.endswith(_CUT_OFF))
+    mend = "voiceid key rotate finishes a rotation (.next, .new); delete the others while the service is stopped"
+    return Check("files left over", not found, ", ".join(found) or "none", mend if found else None)
 
 
 def _signing_key(store: Store) -> str:
@@ -132,9 +179,8 @@ def _modes(name: str, directory: Path) -> Iterator[Check]:
     if not directory.is_dir():
         return
     try:
-        open_to_others = [
-            path.name for path in [directory, *sorted(directory.iterdir())] if path.lstat().st_mode & _FOR_OTHERS
-        ]
+        paths = [directory, *sorted(directory.rglob("*"))]
+        open_to_others = [path.name for path in paths if path.lstat().st_mode & _FOR_OTHERS]
     except OSError as error:
         mend = f"run this as the owner of {directory}"
         yield Check(f"modes of {name}", ok=False, detail=str(error.strerror), mend=mend)

@@ -20,7 +20,6 @@ class Networks:
     """Encoder and voice activity, asked for before they are needed."""
 
     def __init__(self, settings: Settings) -> None:
-        gc.disable()  # nothing that is imported is ever garbage: looking for it took a tenth of the start
         _share_memory()
         threads = ThreadPoolExecutor(1, thread_name_prefix="networks")
         self._encoder: Future[Encoder] = threads.submit(_encoder, settings)

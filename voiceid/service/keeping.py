@@ -13,7 +13,10 @@ from voiceid.errors import InvalidRequest, KeysUnavailable, NotFound
 from voiceid.service import wiring
 from voiceid.settings import Settings
 from voiceid.store.backup import back_up, in_use, put_back
+from voiceid.store.checkup import stray_keys
 
+_LONGEST_WRITE_S = 60.0
+"""No key waits so long for its row."""
 _KEY_FILES = ("installation", "master.key", "signing.key", "slots.bin", "tombstones.jsonl")
 
 
@@ -87,6 +90,29 @@ def rotate(settings: Settings) -> Rotated:
         return Rotated(store.keys.rotate())
     finally:
         store.database.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """Keys that opened nothing are gone."""
+
+    destroyed: int
+
+
+def sweep(settings: Settings) -> Swept:
+    """Destroy every key that opens nothing here. Whatever only a newer backup holds cannot be read any more then.
+
+    Services on PostgreSQL may run on other machines: there it looks twice, a minute apart.
+    Raises: StoreUnavailable, while the service runs; NotFound; KeysUnavailable.
+    """
+    _set_up(settings)
+    with in_use(settings.data_dir, alone=True):
+        store = wiring.open_store(settings)
+        try:
+            apart_s = 0.0 if settings.database_url is None else _LONGEST_WRITE_S
+            return Swept(len(store.keys.destroy(stray_keys(store, apart_s))))
+        finally:
+            store.database.close()
 
 
 def copy_keys(settings: Settings, target: Path, passphrase: str) -> KeysCopied:

@@ -38,11 +38,14 @@ _PROBLEMS = {
     "410": "This has been erased.",
     "413": "Too large or too long.",
     "415": "Not a form of audio that we read.",
+    "421": "This service does not go by that name.",
     "422": "Not as documented.",
+    "429": "Too often; `Retry-After` says when again.",
     "503": "Not right now; `Retry-After` says when.",
 }
 _PUBLIC = frozenset({"/healthz", "/readyz", "/v1/policy", "/v1/receipts/{receipt}", "/v1/receipts/verify",
-                     "/.well-known/voiceid-keys.json", "/v1/session", "/v1/qr"})  # fmt: skip
+                     "/.well-known/voiceid-keys.json", "/v1/session", "/v1/session/pin",
+                     "/v1/qr", "/v1/lan"})  # fmt: skip
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """One thread per encoder behind a bounded queue: past it the answer is "busy" at once, never a queue without end."""
 
 import asyncio
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from voiceid.errors import Busy
@@ -15,22 +16,26 @@ class EncoderPool:
 
     def __init__(self, encoders: int, queue: int) -> None:
         self._threads = ThreadPoolExecutor(encoders, thread_name_prefix="encoder")
-        self._room = encoders + queue
-        self._inside = 0
+        self._room = threading.BoundedSemaphore(encoders + queue)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run `work` in a thread.
+        """Run `work` in a thread. Whoever hangs up meanwhile leaves the queue, or holds their place until it is done.
 
         Raises: Busy, when the queue is full; whatever `work` raises.
         """
-        if self._inside >= self._room:
+        if not self._room.acquire(blocking=False):
             raise Busy(retry_after_s=1)
-        self._inside += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        finally:
-            self._inside -= 1
+            running = self._threads.submit(work)
+        except RuntimeError:
+            self._room.release()
+            raise
+        running.add_done_callback(self._left)
+        return await asyncio.wrap_future(running)
 
     def close(self) -> None:
         """Wait for what is running; refuse what is not."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _left(self, _done: Future[T]) -> None:
+        self._room.release()

@@ -46,7 +46,7 @@ def as_problem(error: VoiceIdError) -> dict[str, Any]:
 def answer(error: VoiceIdError) -> JSONResponse:
     """The response that tells a failure."""
     headers = {}
-    if error.status == 503:  # noqa: PLR2004 Service Unavailable
+    if error.status in {429, 503}:
         headers["Retry-After"] = str(error.facts.get("retry_after_s", 5))
     if isinstance(error, NotAuthenticated):
         headers["WWW-Authenticate"] = "Bearer"

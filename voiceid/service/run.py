@@ -1,28 +1,41 @@
 """Runs the service: one process, one socket, and a log that holds nothing of what came in. The only user of uvicorn."""
 
+import asyncio
 import errno
 import ipaddress
 import logging
 import socket
+import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from voiceid.errors import InvalidSettings
+from voiceid.errors import InvalidSettings, VoiceIdError
 from voiceid.service import wiring
 from voiceid.service.early import Networks, settled
+from voiceid.service.hosts import AllowedHosts, extra_hosts
 from voiceid.service.services import Services
 from voiceid.settings import Settings
 from voiceid.store.backup import in_use
+from voiceid.store.store import utc_now
+
+if TYPE_CHECKING:
+    from voiceid.service.lan import Lan
 
 _NOISY = ("uvicorn", "alembic")
 _MESSAGE_BYTES = 64 * 1024
 """A chunk of sound has 3,200; nothing larger is read into memory first and refused then."""
 _FINISH_S = 10
 """How long a request that is under way may take once the service is told to stop."""
+_HANDSHAKE_S = 10
+_LOOK_EVERY_TICKS = 36_000
+"""An hour: uvicorn ticks ten times a second."""
+_LOOPBACK = "127.0.0.1"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,35 +48,45 @@ class Ready:
     household: str | None = None
     admin_token: str | None = None
     owner_token: str | None = None
+    lan_url: str | None = None
+    """The same service on other devices of the home; set with `--lan`."""
+    fingerprint: str | None = None
+    """SHA-256 of the certificate that they are to trust; to compare with what they show."""
 
 
 def serve(
-    settings: Settings, on_ready: Callable[[Ready], None], *, plain_http_anywhere: bool = False,
+    settings: Settings, on_ready: Callable[[Ready], None], *, lan: bool = False, plain_http_anywhere: bool = False,
     networks: Networks | None = None,
 ) -> None:
     """Run until a signal ends it; `on_ready` is called once, when the first request would be answered.
 
+    With `lan` it listens on loopback as ever, and with TLS on this machine's addresses in the home network.
     `networks`, where there are any, are loading already.
     Raises: InvalidSettings, for an address that cannot be had, or one off loopback unless `plain_http_anywhere`; what
         build() raises.
     """
-    if not (plain_http_anywhere or is_loopback(settings.host)):
+    if not (lan or plain_http_anywhere or is_loopback(settings.host)):
         raise InvalidSettings(
             f"{settings.host} is not loopback, and plain HTTP would carry voices and tokens for anyone on the network"
-            " to read: put TLS in front and say --unsafe-plain-http"
+            " to read: say --lan for HTTPS in the home network, or put TLS in front and say --unsafe-plain-http"
         )
     _log_to_stderr(settings.log_level)
     with ExitStack() as held:
-        bound = held.enter_context(_bind(settings.host, settings.port))
+        bound = held.enter_context(_bind(_LOOPBACK if lan else settings.host, settings.port))
         if settings.database_url is None:
             held.enter_context(in_use(settings.data_dir, alone=False))
         services = wiring.build(settings, networks=networks)
+        home = _at_home(settings, bound) if lan else None
+        outside = [held.enter_context(_bind(address, home.port)) for address in home.addresses] if home else []
+        app = wiring.create_app(services)
+        app.state.lan = home
+        names = [*extra_hosts(settings), *(home.names if home else ())]
         config = uvicorn.Config(
-            wiring.create_app(services), log_config=None, access_log=False, server_header=False, proxy_headers=False,
+            AllowedHosts(app, names), log_config=None, access_log=False, server_header=False, proxy_headers=False,
             ws="websockets-sansio", ws_max_size=_MESSAGE_BYTES, timeout_graceful_shutdown=_FINISH_S,
         )  # fmt: skip
         settled()
-        _Server(config, lambda: on_ready(_ready(services, bound))).run(sockets=[bound])
+        _Server(config, lambda: on_ready(_ready(services, bound, home)), home, outside).run(sockets=[bound])
 
 
 def is_loopback(host: str) -> bool:
@@ -75,24 +98,66 @@ def is_loopback(host: str) -> bool:
 
 
 class _Server(uvicorn.Server):
-    """Tells when it is ready: only then are the first tokens made, so that none is lost to a failed start."""
+    """Tells when it is ready: only then are the first tokens made, so that none is lost to a failed start.
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    It listens with TLS on further sockets, and takes a new certificate in time.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, on_ready: Callable[[], None], home: "Lan | None", outside: Sequence[socket.socket]
+    ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._home, self._outside = home, outside
+        self._tls = home.tls() if home else None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell."""
         await super().startup(sockets)
-        if self.started:
-            self._on_ready()
+        if not self.started:
+            return
+        if self._tls:
+            for one in self._outside:
+                self.servers.append(await self._listen(one, self._tls))
+        self._on_ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Once in a while look whether the certificate is still good for long."""
+        if self._home and self._tls and counter % _LOOK_EVERY_TICKS == 0:
+            try:
+                if newer := self._home.renewed(utc_now()):
+                    self._home = newer
+                    self._tls.load_cert_chain(newer.certified.certificate, newer.certified.key)
+            except VoiceIdError as error:
+                _log.warning("the certificate will be renewed later: %s", type(error).__name__)
+        return await super().on_tick(counter)
+
+    async def _listen(self, one: socket.socket, tls: ssl.SSLContext) -> asyncio.Server:
+        def protocol() -> asyncio.Protocol:
+            make: Any = self.config.http_protocol_class  # uvicorn knows only that it is a class
+            made: asyncio.Protocol = make(
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+            return made
+
+        return await asyncio.get_running_loop().create_server(
+            protocol, sock=one, ssl=tls, backlog=self.config.backlog, ssl_handshake_timeout=_HANDSHAKE_S
+        )
 
 
-def _ready(services: Services, bound: socket.socket) -> Ready:
+def _at_home(settings: Settings, bound: socket.socket) -> "Lan":
+    from voiceid.service.lan import prepare  # noqa: PLC0415 X.509 takes long to import, and few need it
+
+    return prepare(settings, bound.getsockname()[1], utc_now())
+
+
+def _ready(services: Services, bound: socket.socket, home: "Lan | None") -> Ready:
     host, port = bound.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 shown, not bound
     first = wiring.first_start(services)
     ready = Ready(f"http://{shown}:{port}", wiring.sign_in_code(services))
+    if home:
+        ready = replace(ready, lan_url=home.url, fingerprint=home.certified.fingerprint)
     return replace(ready, **asdict(first)) if first else ready
 
 

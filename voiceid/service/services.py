@@ -9,9 +9,11 @@ from voiceid.ports import Consents, Enrollments, Exports, Forgetting, Invitation
 from voiceid.recognize import Recognizer
 from voiceid.service.metrics import Metrics
 from voiceid.service.pool import EncoderPool
+from voiceid.service.stream import OpenStreams
 from voiceid.settings import Settings
 from voiceid.speech import VoiceActivity
 from voiceid.store.people import Households, People
+from voiceid.store.pins import Pins
 from voiceid.store.responses import OwnResponses
 from voiceid.store.store import Store
 from voiceid.store.tokens import Tokens
@@ -28,6 +30,7 @@ class Services:
     households: Households
     people: People
     tokens: Tokens
+    pins: Pins
     invitations: Invitations
     consents: Consents
     enrollments: Enrollments
@@ -41,6 +44,7 @@ class Services:
     traces: Traces
     responses: OwnResponses
     pool: EncoderPool
+    streams: OpenStreams
     metrics: Metrics
 
     def close(self) -> None:

@@ -3,14 +3,16 @@
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, TypeVar
 
 from fastapi import WebSocket
 from starlette.websockets import WebSocketDisconnect
 
-from voiceid.errors import Busy, Idle, InvalidRequest, VoiceIdError
+from voiceid.errors import Busy, Idle, InvalidRequest, TooManyConnections, VoiceIdError
 from voiceid.listen import Event, Listener
 from voiceid.service.pool import EncoderPool
 from voiceid.service.problems import as_problem
@@ -23,10 +25,42 @@ IDLE_S = 30.0
 BUSY_S = 3.0
 """So long a chunk waits for a free encoder before the connection is given up."""
 _RETRY_S = 0.05
+_LAST_WORD_S = 1.0
 _POLICY, _TRY_AGAIN, _FAILED = 1008, 1013, 1011
-_UNAVAILABLE, _OURS = 503, 500
+_LATER, _OURS = {429, 503}, 500
+
+PER_TOKEN = 8
+"""Live connections of one token: a page has a few tabs, a device a few rooms."""
 
 Heard = Callable[[Decided, float], None]
+
+
+class OpenStreams:
+    """Counts the live connections, so that nobody's crowd out the others'. For the event loop's thread alone."""
+
+    def __init__(self, in_all: int, per_household: int) -> None:
+        self._limits = {"service": in_all, "household": per_household, "token": PER_TOKEN}
+        self._open: Counter[tuple[str, str]] = Counter()
+
+    @contextmanager
+    def one(self, household: str, token: str) -> Iterator[None]:
+        """One more for as long as the context lasts.
+
+        Raises: TooManyConnections.
+        """
+        counted = [("service", ""), ("household", household), ("token", token)]
+        for kind, name in counted:
+            if self._open[kind, name] >= self._limits[kind]:
+                raise TooManyConnections(f"live connections of this {kind}", most=self._limits[kind])
+        self._open.update(counted)
+        try:
+            yield
+        finally:
+            self._open.subtract(counted)
+            self._open = +self._open  # forgets whoever has none left
+
+    def __len__(self) -> int:
+        return self._open["service", ""]
 
 
 class Stream:
@@ -72,7 +106,10 @@ class Stream:
                 return
             if isinstance(event, Decided):
                 self._heard(event, time.perf_counter() - began)
-            await send(self._socket, event)
+            try:
+                await asyncio.wait_for(send(self._socket, event), IDLE_S)
+            except TimeoutError:  # whoever does not read what they asked for is gone
+                raise Idle(f"nothing was read for {IDLE_S:.0f} s") from None
 
     def _next(self, events: Iterator[Event]) -> Event | None:
         event = next(events, None)
@@ -106,11 +143,12 @@ async def send(socket: WebSocket, event: Event) -> None:
 
 async def refuse(socket: WebSocket, error: VoiceIdError) -> None:
     """Tell what is wrong, as problem details, and close."""
-    code = _TRY_AGAIN if error.status == _UNAVAILABLE else _FAILED if error.status >= _OURS else _POLICY
+    code = _TRY_AGAIN if error.status in _LATER else _FAILED if error.status >= _OURS else _POLICY
     try:
-        await socket.send_text(json.dumps({"type": "error", "problem": as_problem(error)}))
+        told = socket.send_text(json.dumps({"type": "error", "problem": as_problem(error)}))
+        await asyncio.wait_for(told, _LAST_WORD_S)
         await socket.close(code)
-    except (WebSocketDisconnect, RuntimeError):
+    except (WebSocketDisconnect, RuntimeError, TimeoutError):
         return  # whoever it was has gone already
 
 

@@ -5,10 +5,13 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import version
 
 from fastapi import FastAPI
 
+from enrollment.adapt import Adapter
+from enrollment.due import Calendar, Spans
 from enrollment.export import Exporter
 from enrollment.grant import Grants
 from enrollment.keep import RequestKeeper
@@ -24,9 +27,10 @@ from enrollment.template import Enroller
 from voiceid.calibration import Bars
 from voiceid.consent import OPENS_THE_GATE
 from voiceid.encode import open_encoder
-from voiceid.errors import KeysMisplaced, NotFound
+from voiceid.errors import KeysMisplaced, NotFound, VoiceIdError
 from voiceid.failpoint import reach
 from voiceid.match import Indexes
+from voiceid.policy import Bounds
 from voiceid.ports import SYSTEM, Clock, Encoder
 from voiceid.ports import SpeechCheck as SpeechCheckPort
 from voiceid.recognize import Recognizer
@@ -40,22 +44,26 @@ from voiceid.service.routes import (
     consents,
     enrollments,
     households,
+    lan,
     listen,
     people,
     public,
     recognition,
     session,
+    session_pin,
     traces,
 )
 from voiceid.service.services import Services
+from voiceid.service.stream import OpenStreams
 from voiceid.settings import Settings
 from voiceid.speech import SpeechCheck, VoiceActivity
 from voiceid.store.consents import ConsentBook
 from voiceid.store.database import Database
 from voiceid.store.keys import FileKeyStore, inside
 from voiceid.store.people import Households, People
+from voiceid.store.pins import Pins
 from voiceid.store.responses import OwnResponses
-from voiceid.store.store import Store, utc_now
+from voiceid.store.store import Store, epochs_of, utc_now
 from voiceid.store.tokens import Tokens
 from voiceid.store.traces import Traces
 from voiceid.store.vault import Vault
@@ -63,6 +71,7 @@ from voiceid.store.voiceprints import VoiceprintShelf
 from voiceid.types import HouseholdId
 
 _RETAIN_EVERY_S = 600
+_LET_GO_EVERY_S = 30
 _log = logging.getLogger(__name__)
 
 
@@ -109,13 +118,13 @@ def build(
     voice_activity = networks.voice_activity() if networks else VoiceActivity.shipped()
     check = check or SpeechCheck(voice_activity)
     voiceprints = VoiceprintShelf(store)
-    indexes = Indexes(voiceprints, encoder.model_id, encoder.dim, at_most=settings.index_cache)
+    bars = bars or Bars.shipped(encoder.model_id, settings.policy)
+    indexes = Indexes(voiceprints, encoder.model_id, encoder.dim, at_most=settings.index_cache, bars=bars)
     signer = Signer(store.keys.signing_key())
     purge = Purge(store, signer, [indexes])
     purge.replay()  # a restored backup must not bring anybody back; what cannot be replayed stops the start
     purge.resume()
     forgetting = Forgetter(store, purge, signer, settings.consent_rule)
-    bars = bars or Bars.shipped(encoder.model_id, settings.policy)
     takes = Takes(store, purge, encoder, check, bars, settings.consent_rule, settings.enrollment_minutes)
     tokens = Tokens(store, session_days=settings.session_days, invitation_hours=settings.invitation_hours)
     homes, members, responses = Households(store), People(store), OwnResponses(store)
@@ -127,7 +136,7 @@ def build(
         bars=bars,
         profiles=members,
         responder=Responder(responses, lambda household: homes.get(household).locale, now),
-        keeper=RequestKeeper(store),
+        keeper=RequestKeeper(store, Adapter(store, purge, encoder, bars, settings.consent_rule)),
         pseudonyms=PairwisePseudonyms(store),
         purposes=OPENS_THE_GATE[settings.consent_rule],
     )
@@ -137,24 +146,33 @@ def build(
         households=homes,
         people=members,
         tokens=tokens,
+        pins=Pins(store, tokens, session_minutes=settings.pin_session_minutes),
         invitations=tokens,
-        consents=Grants(store, forgetting, ask_again_days=settings.ask_again_days),
+        consents=Grants(store, forgetting, _spans(settings).kept, ask_again_days=settings.ask_again_days),
         enrollments=Enroller(store, purge, encoder, takes, voiceprints, bars),
         forgetting=forgetting,
         exports=Exporter(store, purge, settings.jurisdiction),
         reviews=ReviewGrants(store),
-        retention=Retainer(
-            store, purge, takes, forgetting,
-            idle_days=settings.idle_voiceprint_days, voiceprint_days=settings.voiceprint_days,
-        ),
+        retention=Retainer(store, purge, takes, forgetting, _spans(settings)),
         recognizer=recognizer,
         voice_activity=voice_activity,
         voiceprints=voiceprints,
         traces=Traces(store),
         responses=responses,
         pool=EncoderPool(settings.encoders, settings.queue),
+        streams=OpenStreams(settings.live, settings.live_per_household),
         metrics=Metrics(),
     )
+
+
+def overdue(settings: Settings, store: Store) -> dict[str, int]:
+    """How many items of each kind time should have erased long ago: the clock has not come by for some rounds."""
+    return Calendar(store, _spans(settings)).overdue(timedelta(seconds=6 * _RETAIN_EVERY_S))
+
+
+def _spans(settings: Settings) -> Spans:
+    kept = Bounds(settings.recording_days, settings.transcript_days)
+    return Spans(timedelta(days=settings.idle_voiceprint_days), timedelta(days=settings.voiceprint_days), kept)
 
 
 def create_app(services: Services) -> FastAPI:
@@ -162,11 +180,12 @@ def create_app(services: Services) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        clock = asyncio.create_task(_keep_time(services))
+        clocks = [asyncio.create_task(clock(services)) for clock in (_keep_time, _let_go)]
         yield
-        clock.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await clock
+        for clock in clocks:
+            clock.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await clock
         services.close()
 
     app = FastAPI(
@@ -174,7 +193,9 @@ def create_app(services: Services) -> FastAPI:
         description="A household's own Voice ID: it remembers a voice only with consent, and proves it has forgotten.",
     )
     app.state.services = services
-    for routes in (households, people, session, consents, enrollments, recognition, listen, traces, public, page):
+    for routes in (
+        households, people, session, session_pin, consents, enrollments, recognition, listen, traces, lan, public, page,
+    ):  # fmt: skip
         app.include_router(routes.router)
     problems.install(app)
     app.add_middleware(BodyCap, max_body_mb=services.settings.max_body_mb)
@@ -225,6 +246,28 @@ def use_model(settings: Settings, name: str) -> CarriedOver:
         return reembed(store, purge, encoder, SpeechCheck.shipped(), settings.consent_rule)
     finally:
         store.database.close()
+
+
+def drop_stale(services: Services) -> int:
+    """Overwrite every index that another process has made stale: a voice withdrawn there must not stay in memory here.
+
+    A search never uses a stale index; but nobody may ever ask again. The number dropped.
+    """
+    indexes = services.recognizer.indexes
+    held = indexes.held()
+    epochs = epochs_of(services.store, held)
+    stale = [household for household, epoch in held.items() if epochs.get(household) != epoch]
+    for household in stale:
+        indexes.forget(household)
+    return len(stale)
+
+
+async def _let_go(services: Services) -> None:
+    """Look for stale indexes, for as long as the service runs."""
+    while True:
+        await asyncio.sleep(_LET_GO_EVERY_S)
+        with contextlib.suppress(VoiceIdError):
+            await asyncio.to_thread(drop_stale, services)
 
 
 async def _keep_time(services: Services) -> None:

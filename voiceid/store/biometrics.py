@@ -32,7 +32,7 @@ class Owner:
 
 
 def vector_bytes(takes: NDArray[np.float32]) -> bytes:
-    """Embeddings as they are sealed: little-endian float32, row by row."""
+    """Both views of takes as they are sealed: little-endian float32. Shape (n, 2, dim), or (2, dim) for one take."""
     return np.ascontiguousarray(takes, dtype="<f4").tobytes()
 
 
@@ -62,6 +62,16 @@ def add_voiceprint(
     tx.execute(tables.voiceprint.insert().values(
         **owner.row, voiceprint_id=voiceprint, encoder=encoder, key_id=sealed.key_id, sealed=sealed.sealed,
         takes=takes, cohesion=cohesion, created_at=at, last_used_on=_day(last_used or at),
+    ))
+
+
+def add_adaptation(
+    tx: Connection, owner: Owner, adaptation: str, voiceprint: str, sealed: Sealed, at: datetime, expires_at: datetime
+) -> None:
+    """Insert one take that joins a voiceprint; the caller raises the epoch."""
+    tx.execute(tables.adaptation.insert().values(
+        **owner.row, adaptation_id=adaptation, voiceprint_id=voiceprint, key_id=sealed.key_id, sealed=sealed.sealed,
+        created_at=at, expires_at=expires_at,
     ))
 
 

@@ -8,6 +8,7 @@ the disk remaps sectors, an overwritten slot may survive below: docs/threat-mode
 import fcntl
 import json
 import os
+import re
 import secrets
 import threading
 import zlib
@@ -31,6 +32,7 @@ _ID_BYTES = 16
 _WRAPPED_BYTES = _NONCE_BYTES + KEY_BYTES + 16
 _BODY_BYTES = _ID_BYTES + _WRAPPED_BYTES
 _ERASED = bytes(SLOT_BYTES)
+_KEY_ID = re.compile(r"[0-9a-f]{40}")
 _MASTER, _NEXT_MASTER, _SIGNING = "master.key", "master.key.next", b"signing"
 
 
@@ -164,7 +166,7 @@ class FileKeyStore:
         wanted = sorted(set(key_ids))
         with self._exclusive():
             try:
-                for key_id in wanted:
+                for key_id in filter(_KEY_ID.fullmatch, wanted):  # a damaged row may name what is none
                     at = _slot_of(key_id) * SLOT_BYTES
                     if os.pread(self._fd, SLOT_BYTES, at)[1 : 1 + _ID_BYTES] == bytes.fromhex(key_id[8:]):
                         os.pwrite(self._fd, _ERASED, at)

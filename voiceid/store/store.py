@@ -1,11 +1,11 @@
 """What every reader and writer of records needs: the database, the vault, the clock."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, select, update
 
 from voiceid.errors import KeysUnavailable
 from voiceid.ports import Actor, Clock
@@ -36,8 +36,9 @@ class Store:
     def note(
         self, tx: Connection, actor: Actor, household: HouseholdId, action: str, person: PersonId | None, why: str = ""
     ) -> None:
-        """Enter into the activity who did what, in the transaction in which it is done."""
-        entry = {"at": self.now(), "actor": f"{actor.role}:{actor.id}", "action": action}
+        """Enter into the activity who did what, in the transaction in which it is done: a person by their own id."""
+        who = actor.person if actor.role == "person" and actor.person else actor.id
+        entry = {"at": self.now(), "actor": f"{actor.role}:{who}", "action": action}
         chain.append(tx, tables.activity, household, {**entry, "person_id": person, "why": why or None})
 
     @contextmanager
@@ -55,3 +56,11 @@ def raise_epoch(tx: Connection, household: HouseholdId) -> None:
     """Make every index of this household stale, in every process."""
     table = tables.household
     tx.execute(update(table).where(table.c.household_id == household).values(epoch=table.c.epoch + 1))
+
+
+def epochs_of(store: Store, households: Collection[HouseholdId]) -> dict[HouseholdId, int]:
+    """The epoch of each of these households that is still there."""
+    table = tables.household
+    mine = select(table.c.household_id, table.c.epoch).where(table.c.household_id.in_(sorted(households)))
+    with store.database.reader() as tx:
+        return {HouseholdId(household): epoch for household, epoch in tx.execute(mine)}

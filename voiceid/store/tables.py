@@ -218,6 +218,19 @@ voiceprint = Table(
     Index("voiceprint_by_person", "household_id", "person_id"),
 )
 
+adaptation = Table(  # a request that became part of a voiceprint; it goes with it
+    "adaptation", metadata,
+    ident("household_id"), ident("adaptation_id"),  # the id of the interaction that was kept with it, if one was
+    ident("person_id"), ident("voiceprint_id"),
+    key_ref("key_id"), sealed("sealed"),  # float32 (2, dim)
+    moment("created_at"), moment("expires_at"),
+    PrimaryKeyConstraint("household_id", "adaptation_id"), of_person(),
+    ForeignKeyConstraint(
+        ["household_id", "voiceprint_id"], ["voiceprint.household_id", "voiceprint.voiceprint_id"]
+    ),
+    Index("adaptation_by_person", "household_id", "person_id", "created_at"),
+)
+
 interaction = Table(
     "interaction", metadata,
     ident("household_id"), ident("interaction_id"), ident("person_id"),
@@ -254,6 +267,15 @@ review = Table(  # one named reviewer's leave to hear one recording
     ForeignKeyConstraint(["household_id", "recording_id"], ["recording.household_id", "recording.recording_id"]),
 )
 
+pin = Table(  # opens a short session on a screen that others use too
+    "pin", metadata,
+    ident("household_id"), ident("pin_id"), ident("person_id"),
+    key_ref("key_id"), sealed("sealed"),  # argon2id
+    number("tries"), moment("wait_until", null=True),  # wrong ones since the last right one; none is heard before
+    moment("created_at"),
+    PrimaryKeyConstraint("household_id", "pin_id"), UniqueConstraint("household_id", "person_id"), of_person(),
+)
+
 response_template = Table(
     "response_template", metadata,
     ident("household_id"), word("intent"),
@@ -277,8 +299,8 @@ purge = Table(  # the tombstones of the data database; no foreign key: it outliv
 )
 
 PERSONAL = (
-    take, enrollment, review, recording, voiceprint, interaction, transcript, pseudonym,
-    consent_record, invitation, token, guardian, person,
+    take, enrollment, review, recording, adaptation, voiceprint, interaction, transcript, pseudonym,
+    consent_record, invitation, token, pin, guardian, person,
 )  # fmt: skip
 """Tables that hold something of a person, in the order in which rows can go."""
 

@@ -16,6 +16,8 @@ from voiceid.types import HUMAN_REVIEW, HouseholdId, PersonId
 from voiceid.views import Invited, Session, TokenView
 
 _T, _I, _A = tables.token, tables.invitation, tables.admin_token
+BY_PIN = "pin"
+"""The label of a session on the shared screen."""
 
 
 class Tokens:
@@ -134,6 +136,17 @@ class Tokens:
         except (LookupError, NotFound):
             raise CodeSpent from None
 
+    def open_beside(
+        self, tx: Connection, household: HouseholdId, person: PersonId, lasting: timedelta
+    ) -> Session:
+        """Open a short session on the shared screen, in the caller's transaction; other sessions go on."""
+        now = self._store.now()
+        secret, view = ids.new_secret(), TokenView(ids.new_id(), "person", BY_PIN, now, now + lasting)
+        self._insert(tx, household, view, secret, person=person)
+        actor = Actor("person", view.id, household, person)
+        self._store.note(tx, actor, household, "signed in", person, "with the PIN")
+        return Session(ids.token(household, secret), household, person, now + lasting)
+
     def sign_out(self, actor: Actor) -> None:
         """End this session: revoke the token that opened with it."""
         if actor.household is not None:
@@ -162,3 +175,9 @@ class Tokens:
             household_id=household, token_id=view.id, role=view.role, digest=ids.digest(secret), person_id=person,
             skill=skill, label=view.label, created_at=view.created_at, expires_at=view.expires_at,
         ))
+
+
+def skills_of(tx: Connection, household: HouseholdId) -> list[str]:
+    """The skills that have a token of this household."""
+    mine = select(_T.c.skill).where(_T.c.household_id == household, _T.c.role == "skill").distinct()
+    return [skill for skill in tx.execute(mine.order_by(_T.c.skill)).scalars() if skill]

@@ -15,7 +15,7 @@ from voiceid.store.vault import Place
 from voiceid.types import HouseholdId, ModelId, PersonId, Voiceprint
 from voiceid.views import VoiceprintView
 
-_V = tables.voiceprint
+_V, _A = tables.voiceprint, tables.adaptation
 _log = logging.getLogger(__name__)
 
 
@@ -26,19 +26,29 @@ class VoiceprintShelf:
         self._store = store
 
     def of(self, household: HouseholdId, model_id: ModelId, people: frozenset[PersonId]) -> Sequence[Voiceprint]:
-        """Decrypt the voiceprints of these people, made by this encoder. What cannot be read names nobody."""
+        """Decrypt the voiceprints of these people, made by this encoder, with what was added to them since.
+
+        What cannot be read names nobody; an addition that cannot be read is left out.
+        """
         if not people:
             return []
         mine = select(_V).where(
             _V.c.household_id == household, _V.c.encoder == model_id, _V.c.person_id.in_(sorted(people)),
             tables.spared(_V),
         )
+        later = select(_A).where(
+            _A.c.household_id == household, _A.c.person_id.in_(sorted(people)), _A.c.expires_at > self._store.now(),
+            tables.spared(_A),
+        )
         with self._store.database.reader() as tx:
             rows = tx.execute(mine.order_by(_V.c.person_id)).all()
+            additions = tx.execute(later.order_by(_A.c.created_at)).all()
         found = []
         for row in rows:
             try:
-                found.append(Voiceprint(PersonId(row.person_id), model_id, self._takes(household, row)))
+                takes = self._takes(household, row)
+                added = self._added(household, row, additions, takes.shape[1:])
+                found.append(Voiceprint(PersonId(row.person_id), model_id, takes[:, 0], takes[:, 1], added))
             except (Unreadable, ValueError):
                 _log.warning("a voiceprint cannot be read and names nobody", extra={"household": household})
         return found
@@ -60,4 +70,21 @@ class VoiceprintShelf:
     def _takes(self, household: HouseholdId, row: Any) -> NDArray[np.float32]:
         place = Place(household, row.person_id, "voiceprint", row.voiceprint_id)
         flat = np.frombuffer(self._store.vault.open(place, row.key_id, row.sealed), dtype="<f4")
-        return flat.reshape(row.takes, -1)
+        return flat.reshape(row.takes, 2, -1)
+
+    def _added(
+        self, household: HouseholdId, voiceprint: Any, additions: Sequence[Any], shape: tuple[int, ...]
+    ) -> NDArray[np.float32]:
+        """What later requests added to one voiceprint, shape (n, *shape)."""
+        found = [np.zeros((0, *shape), np.float32)]
+        for row in additions:
+            if row.voiceprint_id != voiceprint.voiceprint_id:
+                continue
+            place = Place(household, row.person_id, "adaptation", row.adaptation_id)
+            try:
+                views = np.frombuffer(self._store.vault.open(place, row.key_id, row.sealed), dtype="<f4")
+                if np.isfinite(views).all():
+                    found.append(views.reshape(1, *shape))
+            except (Unreadable, ValueError):
+                _log.warning("an addition to a voiceprint cannot be read", extra={"household": household})
+        return np.concatenate(found)

@@ -27,8 +27,8 @@ async def listen(socket: WebSocket, household: str) -> None:
     await socket.accept()
     try:
         actor = await asyncio.to_thread(_may_listen, socket)
-        stream = _stream(socket, services, HouseholdId(household), actor, _wish(socket))
-        await stream.run()
+        with services.streams.one(household, actor.id):
+            await _stream(socket, services, HouseholdId(household), actor, _wish(socket)).run()
     except Exception as error:
         known = foreseen(error)
         await refuse(socket, known)

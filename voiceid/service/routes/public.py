@@ -1,6 +1,9 @@
 """What anybody may read: policy, receipts, keys, health; and the response templates of a household."""
 
 import io
+import json
+from functools import cache
+from importlib import resources
 from typing import Annotated, Any
 
 import segno
@@ -12,9 +15,11 @@ from voiceid.errors import InvalidRequest
 from voiceid.ports import Actor
 from voiceid.service.auth import Action, may
 from voiceid.service.routes.common import PENDING, House, Input, Wired, receipt_status
+from voiceid.types import ModelId
 from voiceid.views import Receipt, ResponseTemplate
 
 router = APIRouter()
+_EXPECTED = resources.files("voiceid") / "data" / "expected.json"
 
 MayRead = Annotated[Actor, Depends(may(Action.READ_RESPONSES))]
 MayWrite = Annotated[Actor, Depends(may(Action.WRITE_RESPONSES))]
@@ -60,9 +65,20 @@ def read_policy(services: Wired, language: Language = "en") -> dict[str, Any]:
     """Purposes, wording, versions and the retention schedule."""
     if language not in policy.LANGUAGES:
         raise InvalidRequest("language: one of " + ", ".join(policy.LANGUAGES))
-    shown = policy.document(language, services.settings.consent_rule)
+    settings = services.settings
+    bounds = policy.Bounds(settings.recording_days, settings.transcript_days)
+    shown = policy.document(language, settings.consent_rule, bounds)
     share = services.recognizer.bars.name
-    return shown | {"recognition": {"policy": services.settings.policy, "guests_named_at_most": share}}
+    chosen = services.settings.policy
+    measured = _expected(services.recognizer.bars.model_id, chosen)
+    return shown | {"recognition": {"policy": chosen, "guests_named_at_most": share, "measured": measured}}
+
+
+@cache
+def _expected(encoder: ModelId, chosen: str) -> dict[str, Any] | None:
+    """What was measured with this encoder and policy; None if nothing was."""
+    found: dict[str, Any] = json.loads(_EXPECTED.read_text()) if _EXPECTED.is_file() else {}
+    return found if (found.get("encoder"), found.get("policy")) == (encoder, chosen) else None
 
 
 @router.post(

@@ -28,13 +28,14 @@ class Sessions(BaseModel):
     sessions: list[SignedIn]
 
 
-def _own_site(request: Request) -> None:
+def own_site(request: Request) -> None:
+    """Refuse another site's page: it must not plant a session."""
     sessions.refuse_other_sites(request)
 
 
 @router.post("", status_code=201)
 def sign_in(
-    body: Code, request: Request, response: Response, services: Wired, _: Annotated[None, Depends(_own_site)]
+    body: Code, request: Request, response: Response, services: Wired, _: Annotated[None, Depends(own_site)]
 ) -> Session | SignedIn:
     """Redeem a one-time code; earlier sessions of that person end."""
     session = services.invitations.redeem(body.code)

@@ -25,6 +25,19 @@ export async function signIn(code) {
   return session;
 }
 
+/** Come in with name and PIN on a screen that others use too; the session is short. */
+export async function signInWithPin(name, pin) {
+  const json = { name, pin, cookie: true, household: household() ?? null };
+  sessions.person = await call("POST", "/v1/session/pin", { json });
+}
+
+/** Where other devices reach this service: here, unless this is the machine itself and it also serves the home. */
+export async function addressForOthers() {
+  const onlyHere = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+  const url = onlyHere ? (await call("GET", "/v1/lan")).url : location.origin;
+  return { url: url ?? location.origin, onlyHere: url === null };
+}
+
 /** End a session. */
 export async function signOut(role) {
   await call("DELETE", "/v1/session", { as: role });
@@ -36,8 +49,8 @@ export const acting = () => (sessions.person ? "person" : "owner");
 export const household = () => (sessions.person ?? sessions.owner)?.household;
 
 /** One request. A path without a leading slash is one of the household's. `blob`: the body as it is. */
-export async function call(method, path, { as = acting(), json, pcm, blob = false, keepalive = false } = {}) {
-  const headers = { "voiceid-session": as };
+export async function call(method, path, { as = acting(), json, pcm, blob = false, keepalive = false, more = {} } = {}) {
+  const headers = { "voiceid-session": as, ...more };
   if (json !== undefined) headers["content-type"] = "application/json";
   if (pcm !== undefined) headers["content-type"] = "audio/pcm;rate=16000;encoding=s16le;channels=1";
   const address = path.startsWith("/") ? path : `/v1/households/${household()}/${path}`;

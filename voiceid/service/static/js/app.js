@@ -7,10 +7,12 @@ import * as guardian from "./guardian.js";
 import * as home from "./home.js";
 import * as household from "./household.js";
 import * as join from "./join.js";
+import { nameAndPin } from "./pin.js";
 import * as proof from "./proof.js";
+import * as trust from "./trust.js";
 import * as voice from "./voice.js";
 
-const SCREENS = { home, join, voice, guardian, household, proof };
+const SCREENS = { home, join, voice, guardian, household, proof, trust };
 const CODE = /^#([a-z2-7]{48})$/;
 const main = document.querySelector("main");
 const nav = document.querySelector("nav");
@@ -93,7 +95,7 @@ async function firstScreen(session) {
 }
 
 function allowed(screen) {
-  if (screen === proof) return true;
+  if (screen === proof || screen === trust) return true;
   if (screen === household) return sessions.owner !== null;
   if (screen === home) return sessions.owner !== null || sessions.person !== null;
   return sessions.person !== null;
@@ -112,7 +114,7 @@ function welcome(content) {
       h("h2", {}, t("welcome.code")), h("p", {}, t("welcome.how")),
       h("div", { class: "field" }, h("label", { for: "code" }, t("welcome.field")), Object.assign(code, { id: "code" })),
       h("button", { type: "submit", class: "primary" }, t("welcome.enter"))),
-    h("p", {}, h("a", { href: "#proof" }, t("nav.proof"))));
+    nameAndPin());
 }
 
 async function drawFrame() {
@@ -130,7 +132,7 @@ async function drawFrame() {
   const choice = h("select", { "aria-label": t("language"), onchange: () => {
     location.search = `?lang=${choice.value}`;
   } }, Object.entries(LANGUAGES).map(([tag, name]) => h("option", { value: tag, lang: tag, selected: tag === language }, name)));
-  fill(document.querySelector("#foot"), out, choice, h("a", { href: "/docs" }, t("nav.docs")));
+  fill(document.querySelector("#foot"), out, choice, h("a", { href: "#trust" }, t("nav.trust")), h("a", { href: "/docs" }, t("nav.docs")));
 }
 
 window.addEventListener("hashchange", () => {

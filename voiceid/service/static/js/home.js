@@ -1,9 +1,10 @@
 // Home: who lives here, and "Who is speaking?".
 
-import { all, call, listen, qrCode, sessions, signIn } from "./api.js";
+import { addressForOthers, all, call, listen, qrCode, sessions, signIn } from "./api.js";
 import { attempt, go } from "./app.js";
 import { ask, button, field, fill, h } from "./dom.js";
 import { microphoneFault, openMicrophone } from "./microphone.js";
+import { enterAs } from "./pin.js";
 import { moment, number, t } from "./words.js";
 
 const MOST_UNSENT = 64000; // bytes: two seconds of sound
@@ -33,7 +34,10 @@ async function card(person) {
       h("p", { class: person.voice_id ? "on" : "off" }, t(person.voice_id ? "home.on" : "home.off"))),
     more);
   if (mine) fill(more, await ownFacts(person));
-  else if (sessions.owner) fill(more, button(t("home.invite"), () => attempt(() => invite(person)), "quiet"));
+  else if (sessions.owner) {
+    fill(more, button(t("home.invite"), () => attempt(() => invite(person)), "quiet", { "aria-label": t("home.invite.who", { name: person.display_name }) }),
+      sessions.person ? null : button(t("home.me"), () => enterAs(person.display_name), "quiet", { "aria-label": t("pin.for", { name: person.display_name }) }));
+  }
   return item;
 }
 
@@ -90,10 +94,12 @@ function addPerson(people) {
 
 async function invite(person) {
   const invited = await call("POST", `people/${person.id}/invitations`, { as: "owner" });
-  const link = `${location.origin}/#${invited.code}`;
+  const { url, onlyHere } = await addressForOthers();
+  const link = `${url}/#${invited.code}`;
   const code = await qrCode(link, t("invite.qr", { name: person.display_name }));
   await ask(t("invite.title", { name: person.display_name }), (close) => [
     h("p", {}, t("invite.how", { until: moment(invited.expires_at) })),
+    onlyHere ? h("p", { class: "off" }, t("invite.here")) : null,
     h("p", { class: "link" }, h("code", {}, link)), code,
     h("div", { class: "pair" },
       button(t("copy"), () => navigator.clipboard.writeText(link)),

@@ -79,18 +79,30 @@ function tokenList(place, tokens) {
   return h("section", { class: "card", "aria-labelledby": "tokens" }, h("h2", { id: "tokens" }, t("token.title")),
     h("p", {}, t("token.text")),
     h("ul", { class: "rows" }, tokens.map((token) => h("li", {},
-      h("span", {}, token.label, " ", h("small", {}, t(`token.${token.role}`), " · ", moment(token.created_at))),
+      h("div", {}, token.label, " ", h("small", {}, t(`token.${token.role}`), " · ", moment(token.created_at)),
+        h("p", { class: "hint" }, t(`token.sees.${token.role}`))),
       button(t("token.revoke", { label: token.label }), () => revoke(token), "quiet danger")))),
     h("form", { class: "inline", onsubmit: add }, field(t("token.label"), label), field(t("token.role"), role),
       h("button", { type: "submit" }, t("token.add"))));
 }
 
-function recognition({ policy, guests_named_at_most: share }) {
+function recognition({ policy, guests_named_at_most: share, measured }) {
   const words = ["convenient", "balanced", "strict"];
   return h("section", { class: "card", "aria-labelledby": "recognition" }, h("h2", { id: "recognition" }, t("recognition.title")),
     h("ul", { class: "words" }, words.map((word) =>
       h("li", { "aria-current": word === policy ? "true" : null }, h("strong", {}, t(`recognition.${word}`)), " ",
         t(`recognition.${word}.text`)))),
-    h("p", {}, t("recognition.expect", { of: number(Math.round(1 / share)) })),
+    measured ? expected(measured) : h("p", {}, t("recognition.expect", { of: number(Math.round(1 / share)) })),
     h("p", { class: "hint" }, t("recognition.setting")));
+}
+
+/** What was measured, as people count: of a hundred requests. */
+function expected(measured) {
+  const rows = Object.entries(measured.by_speech_s);
+  const hundred = (part) => number(part * 100, part > 0.995 || part < 0.005 ? 1 : 0);
+  return h("div", { class: "scroll", tabindex: "0", role: "group", "aria-labelledby": "recognition" }, h("table", {},
+    h("caption", {}, t("recognition.measured", { size: measured.household })),
+    h("thead", {}, h("tr", {}, ["length", "members", "guests"].map((name) => h("th", { scope: "col" }, t(`expected.${name}`))))),
+    h("tbody", {}, rows.map(([seconds, found]) => h("tr", {}, h("th", { scope: "row" }, t("seconds", { seconds })),
+      h("td", {}, hundred(found.members_named)), h("td", {}, hundred(found.guests_named)))))));
 }

@@ -8,7 +8,7 @@ import { moment, number, t } from "./words.js";
 const BARS = 96;
 
 /** A row of the list; the sound is fetched when somebody wants to hear it, and that enters the activity. */
-export function recordingRow(mine, recording, erase) {
+export function recordingRow(mine, recording, erase, review) {
   const at = moment(recording.at);
   const place = h("div", { class: "player" });
   const hear = async () => {
@@ -28,6 +28,7 @@ export function recordingRow(mine, recording, erase) {
       h("p", { class: "hint" }, t(`recordings.${recording.kind}`), " · ", t("seconds", { seconds: number(recording.duration_s, 1) }),
         recording.expires_at ? ` · ${t("recordings.until", { at: moment(recording.expires_at) })}` : null), place),
     h("div", { class: "actions" }, play,
+      review ? button(t("review.button"), review, "quiet", { "aria-label": t("review.title", { at }) }) : null,
       button(t("delete"), erase, "quiet danger", { "aria-label": t("recordings.delete", { at }) })));
 }
 

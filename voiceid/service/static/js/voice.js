@@ -3,8 +3,10 @@
 import { all, call, sessions } from "./api.js";
 import { attempt, go } from "./app.js";
 import { ask, button, field, fill, h, save } from "./dom.js";
+import { pinForm } from "./pin.js";
 import { recordingRow } from "./player.js";
 import { showPurge, storeName } from "./receipt.js";
+import { letReview } from "./review.js";
 import { has, language, moment, t } from "./words.js";
 
 const RETENTION = ["none", "3_months", "18_months", "until_deleted"];
@@ -16,13 +18,14 @@ export async function show(content, [someone]) {
 }
 
 async function draw(content, mine) {
-  const [detail, policy, consents, recordings, interactions, activity] = await Promise.all([
+  const own = mine.person === sessions.person.person;
+  const [detail, policy, consents, recordings, interactions, activity, pin] = await Promise.all([
     call("GET", mine.path), call("GET", `/v1/policy?language=${language}`), call("GET", `${mine.path}/consents`),
     all(`${mine.path}/recordings`), all(`${mine.path}/interactions`),
-    call("GET", `${mine.path}/activity?limit=20`),
+    call("GET", `${mine.path}/activity?limit=20`), own ? call("GET", `${mine.path}/pin`) : null,
   ]);
   mine.kind = detail.entry.kind;
-  const own = mine.person === sessions.person.person;
+  mine.reviewable = own && consents.purposes.some((one) => one.purpose === "human_review" && one.granted);
   fill(content,
     h("h1", { tabindex: "-1" }, own ? t("nav.voice") : t("voice.of", { name: detail.entry.display_name })),
     h("p", { class: detail.entry.voice_id ? "lead on" : "lead off" }, t(detail.entry.voice_id ? "voice.on" : "voice.off"), " ",
@@ -31,6 +34,7 @@ async function draw(content, mine) {
     consentList(mine, policy, consents),
     recordingList(mine, recordings),
     interactionList(mine, interactions),
+    own ? section("pin", t("pin.title"), ...pinForm(mine, pin.set)) : null,
     activityList(activity.items),
     takingAway(mine));
 }
@@ -71,13 +75,24 @@ function forgetting(mine, consents, detail) {
 
 function consentList(mine, policy, consents) {
   const kept = new Map(policy.retention.map((row) => [row.purpose, row]));
-  const offered = policy.purposes.filter(({ purpose, offered_to_children: children }) =>
+  const asked = policy.purposes.filter(({ purpose, offered_to_children: children }) =>
     !purpose.startsWith("share:") && (mine.kind === "adult" || children));
+  const offered = [...asked, ...sharing(policy, consents)];
   return section("consents", t("consents.title"), h("p", { class: "hint" }, policy.withdraw.replaceAll("`", "")),
     h("ul", { class: "purposes" }, offered.map((one) => {
       const state = consents.purposes.find((other) => other.purpose === one.purpose);
       return consentRow(mine, policy, one, state, kept.get(one.purpose));
     })));
+}
+
+/** One switch for each skill of the household; the policy's wording names an example. */
+function sharing(policy, consents) {
+  const wording = policy.purposes.find(({ purpose }) => purpose.startsWith("share:"));
+  const example = wording.purpose.split(":")[1];
+  return consents.purposes.filter(({ purpose }) => purpose.startsWith("share:")).map(({ purpose }) => {
+    const named = (text) => text.replaceAll(example, purpose.split(":")[1]);
+    return { purpose, title: named(wording.title), text: named(wording.text) };
+  });
 }
 
 function consentRow(mine, policy, wording, state, schedule) {
@@ -120,7 +135,8 @@ function recordingList(mine, recordings) {
   const newest = [...recordings].sort((a, b) => (a.at < b.at ? 1 : -1));
   return section("recordings", t("recordings.title", { count: recordings.length }),
     recordings.length ? h("ul", { class: "rows tall" }, newest.map((one) => recordingRow(mine, one,
-      () => purge(mine, () => call("DELETE", `${mine.path}/recordings/${one.id}`))))) : h("p", {}, t("recordings.none")));
+      () => purge(mine, () => call("DELETE", `${mine.path}/recordings/${one.id}`)),
+      mine.reviewable ? () => letReview(mine, one) : null))) : h("p", {}, t("recordings.none")));
 }
 
 function interactionList(mine, interactions) {
@@ -158,7 +174,16 @@ function activityList(entries) {
 }
 
 function takingAway(mine) {
-  const take = () => attempt(async () => save(await call("GET", `${mine.path}/export`, { blob: true }), "voiceid-export.zip"));
+  const secret = h("input", { type: "password", minlength: 8, maxlength: 200, pattern: "[ -~]*", autocomplete: "new-password" });
+  const take = (event) => {
+    event.preventDefault();
+    attempt(async () => {
+      const more = secret.value ? { "voiceid-passphrase": secret.value } : {};
+      const copy = await call("GET", `${mine.path}/export`, { blob: true, more });
+      save(copy, secret.value ? "voiceid-export.zip.age" : "voiceid-export.zip");
+      secret.value = "";
+    });
+  };
   const leave = async () => {
     if (!(await confirmed(t("leave.title"), t("leave.text"), t("leave.do")))) return;
     const own = mine.person === sessions.person.person;
@@ -174,6 +199,8 @@ function takingAway(mine) {
     });
   };
   return section("away", t("export.title"), h("p", {}, t("export.text")),
-    h("div", { class: "pair" }, button(t("export.button"), take), button(t("leave.title"), leave, "danger")));
+    h("form", { class: "inline", onsubmit: take }, field(t("export.secret"), secret, t("export.secret.hint")),
+      h("button", { type: "submit" }, t("export.button"))),
+    button(t("leave.title"), leave, "danger"));
 }
 

@@ -17,6 +17,8 @@ def upgrade() -> None:
     _traces()
     _rest()
     _more()
+    _pins()
+    _adaptations()
     for table in APPEND_ONLY:
         _append_only(table)
 
@@ -294,6 +296,43 @@ def _more() -> None:
         ),
         sa.ForeignKeyConstraint(["household_id", "person_id"], ["person.household_id", "person.person_id"]),
     )
+
+
+def _pins() -> None:
+    op.create_table(
+        "pin",
+        sa.Column("household_id", sa.String(64), nullable=False),
+        sa.Column("pin_id", sa.String(64), nullable=False),
+        sa.Column("person_id", sa.String(64), nullable=False),
+        sa.Column("key_id", sa.String(64), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("wait_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("household_id", "pin_id"),
+        sa.ForeignKeyConstraint(["household_id", "person_id"], ["person.household_id", "person.person_id"]),
+        sa.UniqueConstraint("household_id", "person_id"),
+    )
+
+
+def _adaptations() -> None:
+    op.create_table(
+        "adaptation",
+        sa.Column("household_id", sa.String(64), nullable=False),
+        sa.Column("adaptation_id", sa.String(64), nullable=False),
+        sa.Column("person_id", sa.String(64), nullable=False),
+        sa.Column("voiceprint_id", sa.String(64), nullable=False),
+        sa.Column("key_id", sa.String(64), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("household_id", "adaptation_id"),
+        sa.ForeignKeyConstraint(["household_id", "person_id"], ["person.household_id", "person.person_id"]),
+        sa.ForeignKeyConstraint(
+            ["household_id", "voiceprint_id"], ["voiceprint.household_id", "voiceprint.voiceprint_id"]
+        ),
+    )
+    op.create_index("adaptation_by_person", "adaptation", ["household_id", "person_id", "created_at"])
 
 
 def _append_only(table: str) -> None:
