@@ -44,7 +44,8 @@ def test_the_service_tells_its_first_tokens_once_and_logs_nothing_of_anybody(tmp
     first = serve(tmp_path, "--json", "--port", "0")
     assert first.stdout is not None
     ready = json.loads(first.stdout.readline())
-    assert set(ready) == {"url", "household", "admin_token", "owner_token"}
+    assert set(ready) == {"url", "household", "admin_token", "owner_token", "lan_url", "fingerprint"}
+    assert ready["lan_url"] is ready["fingerprint"] is None
     with Client(ready["url"], ready["owner_token"]) as owner:
         assert owner.show_household().id == ready["household"]
         owner.add_person("Somebody Unforgettable")

@@ -31,8 +31,12 @@ from voiceid.errors import (
 )
 from voiceid.views import ConsentDecision
 
-OF_THE_PAGE = {("GET", "/v1/session")}
-"""What only a browser with cookies can use."""
+_PIN = "/v1/households/{household}/people/{person}/pin"
+OF_THE_PAGE = {
+    ("GET", "/v1/session"), ("GET", "/v1/lan"), ("POST", "/v1/session/pin"),
+    ("GET", _PIN), ("PUT", _PIN), ("DELETE", _PIN),
+}  # fmt: skip
+"""What serves a browser at home: cookies, PINs on a shared screen, the household's certificate."""
 
 
 @pytest.fixture(scope="module")

@@ -94,7 +94,7 @@ def test_the_endpoints_in_the_documentation_are_those_of_the_service() -> None:
 
 
 GENERATED = (
-    "settings.md", "errors.md", "api.md", "retention.md",
+    "settings.md", "errors.md", "api.md", "retention.md", "accuracy.md", "listen.md", "adapt.md",
     "privacy/record-of-processing.md", "privacy/notice.md", "privacy/dpia-template.md",
 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any
 
 import numpy as np
@@ -276,7 +277,8 @@ def test_when_every_encoder_is_taken_for_too_long_the_connection_is_given_up(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "BUSY_S", 0.1)
-    monkeypatch.setattr(home.services.pool, "_inside", 10_000)
+    monkeypatch.setattr(home.services.pool, "_room", BoundedSemaphore(1))
+    assert home.services.pool._room.acquire(blocking=False)
     with connect(home) as socket:
         socket.send_bytes(bytes(CHUNK))
         assert problem(socket) == "busy"

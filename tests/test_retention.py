@@ -192,13 +192,15 @@ def test_the_service_keeps_time_by_itself_and_goes_on_after_a_failure(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A clock that stopped at the first unforeseen failure would keep everything for ever, and nobody would know."""
-    failures, slept, sleep = [ZeroDivisionError, KeyError], [], asyncio.sleep
+    failures, done, sleep = [ZeroDivisionError, KeyError], [], asyncio.sleep
+    slept: list[float] = []
     run = home.services.retention.run
 
     def fails_at_first() -> Any:
         if failures:
             raise failures.pop()
-        return run()
+        done.append(run())
+        return done[-1]
 
     async def soon(seconds: float) -> None:
         slept.append(seconds)
@@ -209,10 +211,10 @@ def test_the_service_keeps_time_by_itself_and_goes_on_after_a_failure(
     home.clock.forward(days=8)
     with TestClient(wiring.create_app(home.services)) as client:
         for _ in range(500):
-            if len(slept) > 3:
+            if done:
                 break
             client.get("/healthz")
     home._open()
     assert failures == []
     assert home.count(tables.recording, "ada") == 0
-    assert slept[0] == 600
+    assert 600 in slept

@@ -4,6 +4,7 @@
 - docs/errors.md: the table of codes, from voiceid.errors; the rest of the page is written by hand
 - docs/api.md: from the service's own /openapi.json
 - docs/retention.md and docs/privacy/: from the policy, the tables and the registered stores
+- docs/accuracy.md: its tables, from docs/accuracy.json, which `voiceid eval --json` writes
 - docs/listen.md: the table of figures, from docs/listen.json, which `python -m benchmarks.live --out` writes
 - docs/adapt.md: its figures, from docs/adapt.json, which `python -m voiceid.evaluate.ageing --out` writes
 - docs/screens: a picture of a real `voiceid demo` and, where there is a Chromium, of every screen; unless --pages
@@ -29,6 +30,7 @@ from rich.console import Console
 from rich.text import Text
 
 from voiceid.errors import VoiceIdError
+from voiceid.evaluate.tables import tables
 from voiceid.service.wiring import build, create_app
 from voiceid.settings import NOT_SETTINGS, Settings
 
@@ -204,7 +206,9 @@ def pages() -> dict[Path, str]:
     return {
         DOCS / "settings.md": settings_page(),
         **{DOCS / name: text for name, text in privacy_pages.pages().items()},
+        DOCS / "accuracy.md": _with_figures("accuracy", tables),
         DOCS / "listen.md": _with_figures("listen", live_figures),
+        DOCS / "adapt.md": _with_figures("adapt", adapt_figures),
         DOCS / "errors.md": errors_page((DOCS / "errors.md").read_text()),
         DOCS / "api.md": api_page(openapi()),
     }

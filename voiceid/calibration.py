@@ -64,6 +64,8 @@ class Bars:
     """Cosine of a take with the pooled others, below which it is another person's."""
     same_person: float
     """Cosine of two people's pooled takes, above which they are one person."""
+    early: float = 1.0
+    """Share of `name` that is allowed while somebody is still speaking: there are several looks at one utterance."""
     one_voice: float = -1.0
     """Least `Embedding.turn` of a clip in which one person speaks, where noise does not count."""
     crowd: float = 0.0
@@ -81,6 +83,10 @@ class Bars:
     def several_voices(self, turn: float, quality: Quality) -> bool:
         """Whether two people spoke in a clip. In noise nobody can tell: there a pause differs as much from a word."""
         return turn < self.one_voice and self.features(quality)["noise"] == 0
+
+    def while_speaking(self) -> "Bars":
+        """The bars for speech that is still going on."""
+        return replace(self, name=self.name * self.early)
 
     def relative(self, scores: Sequence[float]) -> list[float]:
         """Each score of a household less a share of the others' mean."""
@@ -154,6 +160,7 @@ class Bars:
             ask=float(entry["ask"]),
             same_voice=float(entry["same_voice"]),
             same_person=float(entry["same_person"]),
+            early=float(entry["early"]),
             one_voice=float(entry["one_voice"]),
             crowd=float(entry["crowd"]),
             usual=float(entry["usual"]),
@@ -168,7 +175,7 @@ class Bars:
         numbers += [value for term in self.evidence + self.tail for value in (term.offset, term.slope)]
         if not all(map(math.isfinite, numbers)):
             raise ValueError("a bar is not a number")
-        if not all(0 < share < 1 for share in (self.guest_prior, self.name, self.store)):
+        if not all(0 < share < 1 for share in (self.guest_prior, self.name, self.store, self.early / 2)):
             raise ValueError("a share lies between 0 and 1")
         if not 0 < self.speech_s[0] < self.speech_s[1]:
             raise ValueError("speech_s must rise")

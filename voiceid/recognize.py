@@ -108,8 +108,8 @@ class Recognizer:
         return _explained(answer, decision, began) if explain else answer
 
     def guess(self, speech: Speech, household: HouseholdId, actor: Actor) -> Guess | None:
-        """Name the speaker of speech that is still going on, by the bars of every answer; None: nobody yet."""
-        decision = self._compare(speech, household).decision
+        """Name the speaker of speech that is still going on, if that is more certain than an answer must be."""
+        decision = self._compare(speech, household, ends=False).decision
         if decision.person is None:
             return None
         view = self.view(decision.person, household, actor)
@@ -142,21 +142,21 @@ class Recognizer:
     def _unusable(self, heard: Unusable) -> _Compared:
         return _Compared(Decision(Verdict.UNSURE, heard.reason, None, 0.0), frozenset(), None)
 
-    def _compare(self, speech: Speech, household: HouseholdId) -> _Compared:
+    def _compare(self, speech: Speech, household: HouseholdId, *, ends: bool = True) -> _Compared:
         """Decide on one clip, as it was heard; and who was compared with it.
 
         Where nobody is named and somebody was enrolled over a telephone alone, all are compared once more, as a
         telephone would carry them. Consent is read after each encoding.
         """
         narrow = is_narrow(speech.quality)
-        compared = self._match(speech, household, narrow=narrow)
+        compared = self._match(speech, household, narrow=narrow, ends=ends)
         if compared.decision.reason == "unknown_voice" and self.bars.narrow and not narrow:
             if not self.indexes.by_telephone(permit(self.consents.gate(household), self.purposes)):
                 return compared
-            return self._match(over_telephone(speech), household, narrow=True)
+            return self._match(over_telephone(speech), household, narrow=True, ends=ends)
         return compared
 
-    def _match(self, speech: Speech, household: HouseholdId, *, narrow: bool) -> _Compared:
+    def _match(self, speech: Speech, household: HouseholdId, *, narrow: bool, ends: bool) -> _Compared:
         probe = self.encoder.embed(speech)
         gate = self.consents.gate(household)
         allowed = permit(gate, self.purposes)
@@ -164,6 +164,7 @@ class Recognizer:
             bars, matches = self.bars.narrow, self.indexes.nearest(probe, among=allowed, narrow=True)
         else:
             bars, matches = self.bars, self.indexes.nearest(probe, among=allowed)
+        bars = bars if ends else bars.while_speaking()
         if bars.several_voices(probe.turn, speech.quality):
             decision = Decision(Verdict.UNSURE, "several_voices", None, 0.0)
         else:

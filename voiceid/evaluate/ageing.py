@@ -70,13 +70,11 @@ class Ears:
         self._encoder = encoder
         self._check = check
         self._device = Channels(corpus).open("device").request
-        self.embedded = 0
 
     def takes(self, person: Speaker, clips: Sequence[int]) -> adapt.Views:
         """Both views of the clips that enroll, shape (n, 2, dim), as they were recorded."""
         heard = [self._heard(_samples(person, clip)) for clip in clips]
         good = [one for one in heard if one is not None and not too_noisy(one.quality)]
-        self.embedded += 2 * len(good)
         return np.stack([take_views(self._encoder, one) for one in good])
 
     def ask(self, person: Speaker, clip: int, older: float, microphone: str, *, short: bool) -> Ask | None:
@@ -88,7 +86,6 @@ class Ears:
         heard = self._heard(self._device.apply(stretched(samples, older), microphone))
         if heard is None or is_narrow(heard.quality):
             return None
-        self.embedded += 1
         return Ask(heard, self._encoder.embed(heard))
 
     def _heard(self, samples: Samples) -> Speech | None:
@@ -285,7 +282,7 @@ def simulate(corpus: Path, life: Life, tell: Callable[[str], None] = lambda _: N
     told = {"corpus": corpus.name, "encoder": encoder.model_id, "policy": "balanced", "older": OLDER}
     asked = {"days": life.days, "every": life.every, "houses": life.houses, "size": life.size, "seed": life.seed}
     return {
-        **told, **asked, "embedded": ears.embedded,
+        **told, **asked,
         "members": {mode: _figures(lives[mode, False], life) for mode in MODES},
         "with_impostor": {mode: _figures(lives[mode, True], life) for mode in MODES},
     }  # fmt: skip

@@ -63,6 +63,8 @@ POLICIES = {
 """What each policy promises: the share of guests' requests that may get a name, and the odds between two members."""
 STORE = 0.0005
 """Half of what the storage bar promises, one guest in a thousand: it rests on the rarest of scores."""
+EARLY = 0.25
+"""Share of `name` for speech that is still going on: four looks or so, each of which may name a guest."""
 ASK = 0.0
 """Log odds of "unsure": as likely as not."""
 BASELINE_FPIR = 0.01
@@ -305,6 +307,7 @@ def calibrate(heard: Mapping[str, Heard]) -> tuple[dict[str, Any], dict[str, NDA
         "policies": POLICIES,
         "store": STORE,
         "ask": ASK,
+        "early": EARLY,
         "same_voice": same_voice,
         "same_person": same_person,
         "baseline": baseline(list(clean.tables(BASELINE_S))),

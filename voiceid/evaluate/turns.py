@@ -23,7 +23,7 @@ from voiceid.ports import Encoder
 from voiceid.speech import SpeechCheck
 from voiceid.types import SAMPLE_RATE_HZ, Pcm, Samples, Speech
 
-TAKEN_FOR_TWO = 0.005
+TAKEN_FOR_TWO = 0.001
 """Share of the clips of one person that may be taken for two people's."""
 PROPORTIONS_S = ((1.5, 1.5), (2.0, 2.0), (3.0, 1.0), (3.0, 3.0))
 SEED = 11
