@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from checkpoints import AS_PUBLISHED, CHANNELS, DIM, SMALL, Place, lay_out
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from voiceid.encode import pins
@@ -168,6 +168,7 @@ SCRAPS = st.text() | st.sampled_from(TAGS)
 
 
 @given(st.lists(st.tuples(st.integers(0, len(SMALL)), st.integers(0, 9), SCRAPS), min_size=1, max_size=4))
+@example([(SMALL.index("kernel_sizes") + 1, 0, "!new:")])
 def test_no_text_fails_in_a_way_we_did_not_foresee(edits: list[tuple[int, int, str]]) -> None:
     text = SMALL
     for at, dropped, put in edits:

@@ -125,7 +125,7 @@ def _entries(node: Any) -> Iterator[tuple[str, Any]]:
         raise ModelDamaged("hyperparams.yaml: a mapping of names to values was expected")
     seen: set[str] = set()
     for key, value in node.value:
-        if key.id != "scalar" or key.value in seen:
+        if key.id != "scalar" or key.value in seen or not str(key.value).isidentifier():
             raise ModelDamaged("hyperparams.yaml: every name must be a word and stand once")
         seen.add(key.value)
         yield key.value, value
