@@ -43,7 +43,7 @@ def _closed_sockets() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def speech_dir() -> Path:
     """The recordings of real people: `dev`, `test`, `cohort`, `noise`, `rir`."""
-    if not SPEECH_DIR.is_dir():
+    if not SPEECH_DIR.is_dir():  # they are not part of the product, whose tests must pass without them, in CI too
         pytest.skip("no recordings of real people: set VOICEID_SPEECH_DIR")
     return SPEECH_DIR
 

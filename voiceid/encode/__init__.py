@@ -29,9 +29,8 @@ def open_encoder(name: str, models_dir: Path) -> Encoder:
 def take_views(encoder: Encoder, speech: Speech, heard: Embedding | None = None) -> NDArray[np.float32]:
     """One take as it was heard, and as a telephone would carry it: shape (2, dim), rows of unit length.
 
-    A request over a telephone is compared with the latter. On `dev`, 3 s, at 1 % of the guests named, 3.2 % of the
-    members are missed instead of 14.9 %. A take that came over a telephone is the same in both. `heard` is what the
-    encoder already made of it.
+    A request over a telephone is compared with the latter. A take that came over a telephone is the same in both.
+    `heard` is what the encoder already made of it.
     """
     first = (heard or encoder.embed(speech)).vector
     return np.stack([first, first if is_narrow(speech.quality) else encoder.embed(over_telephone(speech)).vector])
