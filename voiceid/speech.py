@@ -20,8 +20,8 @@ LEAST_SNR_DB = 3.0
 """Pauses half as strong as the speech over them: noise as strong as the voice. A take below is refused. A request is
 judged all the same, and told of the noise if it names nobody: the pauses of a short clip are too few to refuse it."""
 NARROW_DB = -50.0
-"""Treble below which a clip came over a telephone. Of 158 clips each, with none: -30 at least, 3 m away -54 (1 % below
--43), as Opus at 12 kbit/s -30; over a telephone: -101 at most: `python tools/find_speech_bars.py --treble`."""
+"""Treble below which a clip came over a telephone. Of 158 clips each, with none: -30 at least, 3 m away -45, as Opus at
+12 kbit/s -30; over a telephone: -101 at most: `python tools/find_speech_bars.py ../shared/speech --treble`."""
 _TREBLE_HZ, _MIDDLE_HZ, _TELEPHONE_HZ = (4_300, 7_500), (1_000, 3_300), (300, 3_400)
 _SPECTRUM = 512
 LEAST_LEVEL_DBFS = -60.0
