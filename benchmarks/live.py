@@ -25,7 +25,7 @@ import numpy as np
 from voiceid.calibration import Bars, Policy
 from voiceid.consent import OPENS_THE_GATE
 from voiceid.decode import decode
-from voiceid.encode import open_encoder
+from voiceid.encode import open_encoder, take_views
 from voiceid.evaluate.corpora import CONTENT_TYPES, Speaker, half, read_corpus
 from voiceid.evaluate.metrics import clopper_pearson
 from voiceid.listen import HANG_S, Listener
@@ -78,8 +78,8 @@ class Home:
         return Profile(person, person, "adult")
 
     def keep(
-        self, household: HouseholdId, request: Request, decision: Decision, said: ResponseText,  # noqa: ARG002 the port's
-        heard: Heard | None = None,  # noqa: ARG002 the port's
+        self, actor: Actor, household: HouseholdId, request: Request, decision: Decision,  # noqa: ARG002 the port's
+        said: ResponseText, heard: Heard | None = None,  # noqa: ARG002 the port's
     ) -> bool:
         return False
 
@@ -158,10 +158,11 @@ class Ear:
         self.home, self._activity, self._encoder = Home(), activity, encoder
         check = RememberingCheck(SpeechCheck(activity))
         self._check = check
+        bars = Bars.shipped(encoder.model_id, _POLICY)
         self.recognizer = Recognizer(
             check=check, encoder=encoder, consents=self.home,
-            indexes=Indexes(self.home, encoder.model_id, encoder.dim, at_most=1),
-            bars=Bars.shipped(encoder.model_id, _POLICY), profiles=self.home,
+            indexes=Indexes(self.home, encoder.model_id, encoder.dim, at_most=1, bars=bars),
+            bars=bars, profiles=self.home,
             responder=Responder(self.home, lambda _: "en", lambda: datetime.now(UTC)), keeper=self.home,
             pseudonyms=self.home,
             purposes=_NEEDED,
@@ -173,9 +174,9 @@ class Ear:
         self.home.epoch += 1
         for member in members:
             heard = [self._check(read(clip)) for clip in member.clips[:_ENROLLED]]
-            takes = np.stack([self._encoder.embed(one).vector for one in heard if isinstance(one, Speech)])
+            views = np.stack([take_views(self._encoder, one) for one in heard if isinstance(one, Speech)])
             person = PersonId(member.name)
-            self.home.prints[person] = Voiceprint(person, self._encoder.model_id, takes)
+            self.home.prints[person] = Voiceprint(person, self._encoder.model_id, views[:, 0], views[:, 1])
 
     def speech_s(self, pcm: Pcm) -> float:
         """Net speech of a clip."""
@@ -220,8 +221,9 @@ def _member(ear: Ear, pcm: Pcm, name: str) -> Iterator[str]:
             yield "right_at_1.5_s"
     if any(_name(event) not in {None, name} for event in events):
         yield "members_misnamed"
-    if any(isinstance(event, Decided) and event.retracted for event in events):
+    if lost := [event.answer.reason for event in events if isinstance(event, Decided) and event.retracted]:
         yield "members_retracted"
+        yield f"members_retracted_{lost[0]}"
     yield from _final(ear, pcm, events)
 
 

@@ -108,10 +108,10 @@ class Exporter:
             after = page[-1].id
 
     def _activity(self, actor: Actor, household: HouseholdId, person: PersonId) -> Iterator[Any]:
-        before: int | None = None
-        while page := self._traces.activity(actor, household, person, before, _PAGE):
+        cursor = ""
+        while page := self._traces.activity(actor, household, person, cursor, _PAGE):
             yield from (entry for _, entry in page)
-            before = page[-1][0]
+            cursor = page[-1][0]
 
     def _voiceprints(self, household: HouseholdId, person: PersonId) -> list[dict[str, Any]]:
         table = tables.voiceprint

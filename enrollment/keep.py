@@ -2,6 +2,7 @@
 
 import json
 import logging
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -9,11 +10,11 @@ from enrollment.adapt import Adapter
 from voiceid import policy
 from voiceid.decode import to_flac
 from voiceid.errors import VoiceIdError
-from voiceid.ports import Heard, Request
+from voiceid.ports import Actor, Heard, Request
 from voiceid.store import biometrics, consents, ids
 from voiceid.store.biometrics import Owner
 from voiceid.store.people import kind_of
-from voiceid.store.store import Store
+from voiceid.store.store import Store, named
 from voiceid.types import SAVE_RECORDINGS, TRANSCRIPTS, ConsentState, Decision, HouseholdId, Purpose
 from voiceid.views import ResponseText
 
@@ -28,7 +29,7 @@ class RequestKeeper:
         self._adapter = adapter
 
     def keep(
-        self, household: HouseholdId, request: Request, decision: Decision, said: ResponseText,
+        self, actor: Actor, household: HouseholdId, request: Request, decision: Decision, said: ResponseText,
         heard: Heard | None = None,
     ) -> bool:
         """Store what may be stored; True if anything was. A failure keeps nothing and costs nobody their answer."""
@@ -36,13 +37,14 @@ class RequestKeeper:
             return False
         owner = Owner(household, decision.person)
         try:
-            return self._keep(owner, request, decision, said, heard)
+            return self._keep(actor, owner, request, decision, said, heard)
         except VoiceIdError:
             _log.exception("nothing of a request was kept")
             return False
 
     def _keep(
-        self, owner: Owner, request: Request, decision: Decision, said: ResponseText, heard: Heard | None
+        self, actor: Actor, owner: Owner, request: Request, decision: Decision, said: ResponseText,
+        heard: Heard | None,
     ) -> bool:
         with self._store.database.reader() as tx:
             keeps = bool(self._kept_purposes(tx, owner))
@@ -50,10 +52,13 @@ class RequestKeeper:
         if not keeps and addition is None:
             return self._count_use(owner)
         flac, interaction, spent = to_flac(request.pcm) if keeps else b"", ids.new_id(), None
+        action = {
+            "by": named(actor), "intent": request.intent, "response": said.text, "confidence": decision.confidence,
+        }
         with self._store.database.writer(owner.household) as tx:
             yes = self._kept_purposes(tx, owner) if keeps else {}
             if yes:
-                self._write(tx, owner, interaction, yes, request, decision, said, flac)
+                self._write(tx, owner, interaction, yes, request, action, flac)
             if addition is not None:
                 spent = self._adapter.add(tx, owner, addition, interaction)
             if yes or spent is not None:
@@ -73,13 +78,12 @@ class RequestKeeper:
 
     def _write(
         self, tx: Connection, owner: Owner, interaction: str, yes: dict[Purpose, ConsentState], request: Request,
-        decision: Decision, said: ResponseText, flac: bytes,
+        action: dict[str, Any], flac: bytes,
     ) -> None:
         """Sound only with `save_recordings`, text only with `transcripts`, the action with either."""
         now, recording = self._store.now(), ids.new_id()
         child = kind_of(tx, owner.household, owner.person) == "child"
         ends = {purpose: policy.expiry(state.retention, now, child=child) for purpose, state in yes.items()}
-        action = {"intent": request.intent, "response": said.text, "confidence": decision.confidence}
         items = [(owner.place("interaction", interaction), json.dumps(action).encode())]
         if SAVE_RECORDINGS in yes:
             items.append((owner.place("recording", recording), flac))

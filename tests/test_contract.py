@@ -208,6 +208,24 @@ def test_activity_tells_who_did_what_and_when(home: Home) -> None:
     assert home.ok("GET", f"{ada.path}/activity", ada.headers)["items"][0]["action"] == "activity read"
 
 
+def test_a_recognition_is_told_by_whom_and_goes_with_what_it_left(home: Home) -> None:
+    """Erased with the interaction: no list of moments at which somebody spoke outlives their withdrawal."""
+    ada, kitchen = home["ada"], home.token("device")
+    (device,) = [one["id"] for one in home.ok("GET", "tokens", home.owner)["items"] if one["role"] == "device"]
+
+    def heard() -> list[str]:
+        told = home.ok("GET", f"{ada.path}/activity", ada.headers)["items"]
+        return [one["who"] for one in told if one["action"] == "recognized"]
+
+    before = heard()
+    assert home.hears("ada", kitchen)["stored"]
+    home.clock.forward(seconds=1)
+    assert not home.hears("ada", kitchen, alike=0.78)["stored"]
+    assert heard() == [f"device:{device}", *before]
+    home.ok("DELETE", f"{ada.path}/interactions", ada.headers)
+    assert heard() == []
+
+
 def test_a_reviewer_hears_one_recording_and_nothing_else(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a grant that names them, for a day, and not a moment after the person has thought better of it."""
     ada = home["ada"]

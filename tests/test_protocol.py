@@ -16,7 +16,7 @@ from voiceid.evaluate.figures import figures, ours, plain
 from voiceid.evaluate.protocol import GUEST, Plan, Scores, Trials, households, likeness, scores
 from voiceid.ports import Match
 from voiceid.speech import is_narrow
-from voiceid.types import ModelId, PersonId, Quality, Verdict
+from voiceid.types import Decision, ModelId, PersonId, Quality, Verdict
 
 BARS = Bars(
     model_id=ModelId("toy@0"),
@@ -42,11 +42,11 @@ def voice(name: str, direction: np.ndarray, rng: np.random.Generator, spread: fl
     def clips(count: int) -> Clips:
         vectors = direction + spread * rng.normal(size=(count, 64)) / 8
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        return Clips(vectors.astype(np.float32), np.tile(QUALITY, (count, 1)))
+        return Clips(vectors.astype(np.float32), np.tile(QUALITY, (count, 1)), np.ones(count, np.float32))
 
     def takes() -> Clips:
         heard = clips(4)
-        return Clips(np.stack([heard.vectors, heard.vectors], axis=1), heard.quality)
+        return Clips(np.stack([heard.vectors, heard.vectors], axis=1), heard.quality, heard.turns)
 
     return Voice(name, {0: takes(), 1: takes()}, {(0, SPEECH_S): clips(3), (1, SPEECH_S): clips(3)})
 
@@ -140,14 +140,16 @@ def test_all_trials_at_once_are_decided_as_each_alone(size: int) -> None:
     rng = np.random.default_rng(9)
     wide = replace(
         BARS, evidence=(Term("one", -9.0, 20.0), Term("brevity", 1.0, -2.0), Term("noise", 2.0, -5.0)),
-        tail=(Term("one", 0.0, -9.0), Term("noise", 1.0, 2.0)), crowd=0.5, usual=0.1,
+        tail=(Term("one", 0.0, -9.0), Term("noise", 1.0, 2.0)), crowd=0.5, usual=0.1, one_voice=0.1,
     )  # fmt: skip
     bars = replace(wide, narrow=replace(wide, crowd=0.0, name=0.2, guest_prior=0.2))
     requests = 60
     quality = np.array([[rng.uniform(0.5, 6), 6, -20, rng.uniform(-5, 40), 0, rng.choice([-90, -20])]
                         for _ in range(requests)])  # fmt: skip
     nobody = np.zeros(requests, int)
-    table = Scores(np.zeros((requests, 1)), nobody, nobody, np.ones(requests, bool), quality, nobody[:1], nobody[:1])
+    turns = rng.choice([0.05, 0.9], requests, p=[0.2, 0.8])
+    everyone = np.ones(requests, bool)
+    table = Scores(np.zeros((requests, 1)), nobody, nobody, everyone, quality, turns, nobody[:1], nobody[:1])
     compared = rng.uniform(-0.2, 1.0, (300, size))
     compared[::17] = -math.inf
     request = rng.integers(requests, size=300)
@@ -160,6 +162,8 @@ def test_all_trials_at_once_are_decided_as_each_alone(size: int) -> None:
         told = Quality(*map(float, quality[request[row]]))
         by = bars.narrow if is_narrow(told) and bars.narrow else bars
         decided = decide([Match(PersonId(str(i)), float(x)) for i, x in enumerate(score)], told, by)
+        if by.several_voices(float(turns[request[row]]), told):
+            decided = Decision(Verdict.UNSURE, "several_voices", None, 0.0)
         verdicts.add((decided.reason, decided.storable))
         assert outcome.named[row] == (decided.verdict is Verdict.KNOWN)
         assert outcome.stored[row] == decided.storable
@@ -171,6 +175,7 @@ def test_all_trials_at_once_are_decided_as_each_alone(size: int) -> None:
             offset, slope = by.likelihood(told)
             assert outcome.llr[row] == pytest.approx(offset + slope * np.array(by.relative(score.tolist())))
     assert {("recognized", True), ("recognized", False), ("unknown_voice", False)} <= verdicts
+    assert ("several_voices", False) in verdicts
     assert ("ambiguous", False) in verdicts or size == 1
 
 

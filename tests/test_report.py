@@ -51,6 +51,7 @@ def test_every_name_that_was_promised_is_there(told: tuple[dict[str, Any], Repor
         assert found["trials"]["members"] > 0
         assert {"guests_stored", "members_stored"} <= set(figures["pooled"][place]["tel"]["3"])
     assert set(figures["sizes"]["x"]) == {"2", "4"}  # nobody has 198 speakers
+    assert figures["similar"]["x"]["fpir_shipped"] > figures["corpora"]["x"]["fpir_shipped"]  # two share a voice
     assert set(figures["by_group"]["clean"]["sex"]) == {"f", "m"}
     json.dumps(figures, allow_nan=False)
 
@@ -80,7 +81,8 @@ def test_every_table_is_one(told: tuple[dict[str, Any], Report]) -> None:
 
     for block in re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE):
         assert len({line.count("|") for line in block.strip().splitlines()}) == 1
-    titles = ("Goals", "Corpora together", "As shipped", "Plain cosine", "Storage bar", "Household sizes", "By sex")
+    titles = ("Goals", "Corpora together", "As shipped", "Plain cosine", "Storage bar", "Household sizes", "By sex",
+              "Guests of similar voice", "Other encoders")
     for title in titles:
         assert f"**{title}" in text
     assert "its weights have not been pulled" in text

@@ -168,10 +168,10 @@ class Keeper(Protocol):
     """Writes what a request may leave behind, and nothing else."""
 
     def keep(
-        self, household: HouseholdId, request: Request, decision: Decision, said: ResponseText,
+        self, actor: Actor, household: HouseholdId, request: Request, decision: Decision, said: ResponseText,
         heard: Heard | None = None,
     ) -> bool:
-        """Store audio, text and action as far as the named person agreed; True if anything was stored.
+        """Store audio, text and action as far as the named person agreed, and who asked; True if anything was stored.
 
         With `heard`, it may become part of the person's voiceprint too, if they agreed to that.
         """

@@ -90,7 +90,7 @@ class Recognizer:
             decision = replace(decision, verdict=Verdict.UNSURE, reason="unknown_voice", person=None, storable=False)
         view = self._view(profile, household, actor)
         said = self.responder.say(household, request.intent, profile if view else None, request.locale)
-        stored = self.keeper.keep(household, request, decision, said, compared.heard) if view else False
+        stored = self.keeper.keep(actor, household, request, decision, said, compared.heard) if view else False
         answer = Answer(
             mode="personalized" if view else "anonymous",
             reason=decision.reason if view or decision.person is None else "unknown_voice",

@@ -5,7 +5,7 @@ Nothing here is part of the way of a request; the command line imports it when s
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -65,6 +65,8 @@ class _Found:
     )
     figures: dict[str, dict[str, Any]] = field(default_factory=lambda: {"corpora": {}, "baseline": {}})
     sizes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    similar: dict[str, Any] = field(default_factory=dict)
+    """With guests most like the members."""
 
     def add(self, place: tuple[str, str, float], measured: Measured | None, watch: Watch) -> None:
         """Our figures and plain cosine's at one length."""
@@ -100,7 +102,8 @@ def evaluate(
     A corpus within the folder is what shares the part of the name before the first underscore; one with too few
     speakers for the plan is left out. `tell` hears a line for each, `watch` gets the trials themselves. The result is a
     JSON object: `corpora.<name>` and `baseline.<name>`, where the name is that prefix, or `<prefix>@<channel>`;
-    `pooled`, `sizes`, `by_group`, `peers`. In 1:1 verification its keys say FNMR and FMR.
+    `pooled`, `sizes`, `similar` (guests most like the members), `by_group`, `peers`. In 1:1 verification its keys say
+    FNMR and FMR.
 
     Raises: InvalidRequest, for a folder without speakers or an unknown channel; Uncalibrated, for an encoder without
         bars; what open_encoder() raises.
@@ -142,7 +145,7 @@ def measure(
     tell: Tell = lambda _: None,
     watch: Watch = lambda _: None,
 ) -> dict[str, Any]:
-    """What evaluate() says of voices: `corpora`, `baseline`, `pooled`, `by_group` and `sizes`.
+    """What evaluate() says of voices: `corpora`, `baseline`, `pooled`, `by_group`, `sizes` and `similar`.
 
     `heard`: channel, seconds of net speech, speakers. `told`: traits by speaker.
     """
@@ -154,12 +157,15 @@ def measure(
             for speech_s in lengths_s:
                 found.add((prefix, channel, speech_s), _measured(name, group, speech_s, plan, (bars, plain_bar)), watch)
             if channel == "clean" and plan.name == "household":
-                found.sizes[name] = _by_size(group, plan, sizes, bars)
+                by_size = {str(size): _at_headline(group, plan.of(size), bars) for size in sizes}
+                found.sizes[name] = {size: told for size, told in by_size.items() if told}
+                found.similar[name] = _at_headline(group, replace(plan, guests="similar"), bars)
     return {
         **{place: {name: _with_headline(s) for name, s in by.items()} for place, by in found.figures.items()},
         "pooled": {place: pooled(tallies) for place, tallies in found.tallies.items()},
         "by_group": by_group(found.tallies["corpora"], told, HEADLINE_S),
         "sizes": found.sizes,
+        "similar": {name: told for name, told in found.similar.items() if told},
     }
 
 
@@ -185,17 +191,14 @@ def _measured(
     return Measured(name, speech_s, speakers, trials, same, ours(trials, table, bars), plain(same, plain_bar))
 
 
-def _by_size(group: Sequence[Voice], plan: Plan, sizes: Sequence[int], bars: Bars) -> dict[str, Any]:
-    """Our figures in households of other sizes, where there are speakers enough."""
-    found: dict[str, Any] = {}
-    for size in sizes:
-        try:
-            table: Scores = scores(group, HEADLINE_S, bars)
-            trials = plan.of(size).trials(table, scores(group, HEADLINE_S))
-        except ValueError:
-            continue
-        found[str(size)] = figures(trials, ours(trials, table, bars))[0]
-    return found
+def _at_headline(group: Sequence[Voice], plan: Plan, bars: Bars) -> dict[str, Any] | None:
+    """Our figures by another plan; None where there are too few speakers."""
+    try:
+        table: Scores = scores(group, HEADLINE_S, bars)
+        trials = plan.trials(table, scores(group, HEADLINE_S))
+    except ValueError:
+        return None
+    return figures(trials, ours(trials, table, bars))[0]
 
 
 def _with_headline(by_length: dict[float, dict[str, Any]]) -> dict[str, Any]:

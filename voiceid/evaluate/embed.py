@@ -45,6 +45,8 @@ class Clips:
     the speech check refused."""
     quality: NDArray[np.float64]
     """Shape (n, fields of `Quality`), in their order."""
+    turns: NDArray[np.float32]
+    """`Embedding.turn` of each, shape (n,); 1 for takes, and where the speech check refused."""
 
     @property
     def usable(self) -> NDArray[np.bool_]:
@@ -128,7 +130,7 @@ class Studio:
         file = self._cache / f"{key}.npz"
         if file.exists():
             with np.load(file) as kept:
-                return Clips(kept["vectors"], kept["quality"])
+                return Clips(kept["vectors"], kept["quality"], kept["turns"])
         if length_s is None:
             pieces = [tape.samples(i) for i in side]
         else:
@@ -137,7 +139,7 @@ class Studio:
         heard = [condition.apply(p, name) for p, name in zip(pieces, names, strict=True)]
         clips = self._embed(heard) if length_s else self._embed_takes(heard)
         partial = file.with_suffix(f".{os.getpid()}.npz")
-        np.savez(partial, vectors=clips.vectors, quality=clips.quality)
+        np.savez(partial, vectors=clips.vectors, quality=clips.quality, turns=clips.turns)
         partial.replace(file)
         return clips
 
@@ -165,12 +167,14 @@ class Studio:
     def _embed(self, sounds: Sequence[Samples]) -> Clips:
         vectors = np.zeros((len(sounds), self._encoder.dim), np.float32)
         quality = np.zeros((len(sounds), len(fields(Quality))))
+        turns = np.ones(len(sounds), np.float32)
         for row, samples in enumerate(sounds):
             checked = self._heard(samples)
             quality[row] = astuple(checked.quality)
             if isinstance(checked, Speech):
-                vectors[row] = self._encoder.embed(checked).vector
-        return Clips(vectors, quality)
+                heard = self._encoder.embed(checked)
+                vectors[row], turns[row] = heard.vector, heard.turn
+        return Clips(vectors, quality, turns)
 
     def _embed_takes(self, sounds: Sequence[Samples]) -> Clips:
         vectors = np.zeros((len(sounds), 2, self._encoder.dim), np.float32)
@@ -180,7 +184,7 @@ class Studio:
             quality[row] = astuple(checked.quality)
             if isinstance(checked, Speech) and not too_noisy(checked.quality):
                 vectors[row] = take_views(self._encoder, checked)
-        return Clips(vectors, quality)
+        return Clips(vectors, quality, np.ones(len(sounds), np.float32))
 
     def _heard(self, samples: Samples) -> Speech | Unusable:
         return self._check(Pcm(samples, clipping=float(np.mean(np.abs(samples) >= FULL_SCALE))))

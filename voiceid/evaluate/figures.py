@@ -43,13 +43,14 @@ class Outcome:
 
 
 def ours(trials: Trials, table: Scores, bars: Bars) -> Outcome:
-    """What the product decides: `decide` for all trials at once. A test holds the two together."""
+    """What the product decides: two voices or one, then `decide`, for all trials. A test holds them together."""
     requests, back = np.unique(trials.request, return_inverse=True)
     size = trials.scores.shape[1]
-    told = np.array([_told(row, bool(far), size, bars) for row, far in zip(
-        table.quality[requests], table.narrow[requests], strict=True)])[back]  # fmt: skip
-    offset, slope, to_name, to_store, apart, crowd, usual, guests = told.T
+    told = np.array([_told(row, turn, bool(far), size, bars) for row, turn, far in zip(
+        table.quality[requests], table.turns[requests], table.narrow[requests], strict=True)])[back]  # fmt: skip
+    offset, slope, to_name, to_store, apart, crowd, usual, guests, several = told.T
     heard = trials.heard
+    judged = heard & (several == 0)
     scores = np.where(heard[:, None], trials.scores, 0.0)
     relative = scores - crowd[:, None] * (scores.sum(axis=1, keepdims=True) + usual[:, None] - scores) / size
     column = np.argmax(trials.scores, axis=1)
@@ -62,25 +63,26 @@ def ours(trials: Trials, table: Scores, bars: Bars) -> Outcome:
     rest = np.logaddexp.reduce(others, axis=1)
     against_all = np.clip(best - np.logaddexp(rest, np.log(guests)), -500, 500)
     reached = relative[rows, column]
-    named = heard & (reached >= to_name) & (best - rest >= apart)
+    named = judged & (reached >= to_name) & (best - rest >= apart)
     llr = weights - prior[:, None]
     return Outcome(
-        best=np.where(heard, against_all, -math.inf),
+        best=np.where(judged, against_all, -math.inf),
         column=column,
         named=named,
         stored=named & (reached >= to_store),
         llr=np.where(heard[:, None], llr, -math.inf),
-        confidence=np.where(heard, 1 / (1 + np.exp(-against_all)), 0.0),
+        confidence=np.where(judged, 1 / (1 + np.exp(-against_all)), 0.0),
     )
 
 
-def _told(quality: Floats, narrow: bool, size: int, bars: Bars) -> tuple[float, ...]:  # noqa: FBT001 one of a row's columns
+def _told(quality: Floats, turn: float, narrow: bool, size: int, bars: Bars) -> tuple[float, ...]:  # noqa: FBT001 one of a row's columns
     """All that the bars say of one request."""
     by = bars.narrow if narrow and bars.narrow else bars
     q = Quality(*map(float, quality))
     offset, slope = by.likelihood(q)
+    several = by.several_voices(turn, q)
     to_name, to_store = by.threshold(by.name, size, q), by.threshold(by.store, size, q)
-    return offset, slope, to_name, to_store, by.apart, by.crowd, by.usual, by.guest_prior
+    return offset, slope, to_name, to_store, by.apart, by.crowd, by.usual, by.guest_prior, several
 
 
 def plain(trials: Trials, baseline: Mapping[str, float]) -> Outcome:

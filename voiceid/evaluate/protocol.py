@@ -72,6 +72,8 @@ class Scores:
     """Whether the speech check let the request through."""
     quality: Floats
     """Shape (requests, fields of `Quality`)."""
+    turns: Floats
+    """`Embedding.turn` of each request, shape (requests,)."""
     owner: Ints
     """Whose each enrollment is."""
     owner_side: Ints
@@ -132,6 +134,7 @@ def scores(voices: Sequence[Voice], speech_s: float, bars: Bars | None = None) -
         side=np.repeat([side for _, side, _ in asked], counts),
         usable=np.concatenate([clips.usable for _, _, clips in asked]),
         quality=quality,
+        turns=np.concatenate([clips.turns for _, _, clips in asked]).astype(np.float64),
         owner=np.array([i for i, _, _ in enrolled]),
         owner_side=np.array([side for _, side, _ in enrolled]),
     )

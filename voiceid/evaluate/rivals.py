@@ -53,8 +53,11 @@ def rivals(
 
 def _resemblyzer() -> Encoder | str:
     if any(importlib.util.find_spec(name) is None for name in ("torch", "resemblyzer")):
-        return "the package resemblyzer is not installed"
-    return Resemblyzer()
+        return "the package resemblyzer is not installed: pip install 'voiceid[peers]'"
+    try:
+        return Resemblyzer()
+    except ImportError as error:
+        return f"resemblyzer cannot be imported: {error}"
 
 
 def _measured(

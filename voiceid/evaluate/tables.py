@@ -38,8 +38,9 @@ def tables(figures: Mapping[str, Any]) -> str:
         _table("Plain cosine, one bar", figures["baseline"], COLUMNS),
         _few("Storage bar", "corpus, condition", rows(figures["corpora"]), STORAGE),
         _sizes(figures["sizes"]),
+        _similar(figures),
         _groups(figures["by_group"]),
-        _peers(figures["peers"]),
+        _peers(figures),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -109,6 +110,17 @@ def _sizes(sizes: Mapping[str, Any]) -> str:
     return f"**Household sizes, clean, 3 s**\n\n{markdown(head, told)}" if told else ""
 
 
+def _similar(figures: Mapping[str, Any]) -> str:
+    shown = COLUMNS[:3]
+    told = [
+        [corpus, who, *(per_cent(found, key) for _, key in shown)]
+        for corpus, similar in figures.get("similar", {}).items()
+        for who, found in (("any", figures["corpora"][corpus]), ("most like the members", similar))
+    ]
+    head = ["corpus", "guests", *(name for name, _ in shown)]
+    return f"**Guests of similar voice, clean, 3 s**\n\n{markdown(head, told)}" if told else ""
+
+
 def _groups(groups: Mapping[str, Any]) -> str:
     shown = COLUMNS[:3]
     told = [
@@ -124,18 +136,29 @@ def _groups(groups: Mapping[str, Any]) -> str:
     return f"**By sex and native language, where the corpus tells, 3 s**\n\n{markdown(head, told)}\n\n{children}"
 
 
-def _peers(peers: Mapping[str, Any]) -> str:
+def _peers(figures: Mapping[str, Any]) -> str:
+    """Each at its own bar, so that nothing but the encoder and the scoring counts; ours beside them."""
     shown = [column for column in COLUMNS if column[1] not in {"fnir_shipped", "fpir_shipped", "misnamed"}]
+    peers: dict[str, Any] = {
+        "voiceid, as shipped": _clean(figures["corpora"]),
+        f"{figures['encoder']}, plain cosine": _clean(figures["baseline"]),
+        **{f"{name}, plain cosine": found for name, found in figures["peers"].items()},
+    }
     told = []
-    for peer, found in peers.items():
+    for peer, found in peers.items() if figures["peers"] else ():
         if "missing" in found:
             told.append([peer, f"not measured: {found['missing']}", *("" for _ in shown), ""])
         told += [
             [peer, corpus, *(per_cent(part, key) for _, key in shown), f"{part['min_dcf']:.3f}"]
             for corpus, part in found.items() if isinstance(part, Mapping)
         ]  # fmt: skip
-    head = ["encoder, plain cosine", "corpus", *(name for name, _ in shown), "minDCF(0.01)"]
+    head = ["encoder", "corpus", *(name for name, _ in shown), "minDCF(0.01)"]
     return f"**Other encoders on the same trials, clean, 3 s**\n\n{markdown(head, told)}" if told else ""
+
+
+def _clean(corpora: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures at 3 s of the corpora as they are."""
+    return {name: found for name, found in corpora.items() if "@" not in name}
 
 
 def _costs(found: Mapping[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 from importlib.resources import files
 from typing import Any, Literal, Self
 
@@ -128,13 +129,22 @@ class Home:
         agreed = self.services.recognizer.consents.gate(self.id).agreed
         return {name: sorted(agreed.get(person, ())) for name, person in self.people.items()}
 
-    def rows(self) -> dict[str, dict[str, int]]:
-        """How many rows each table holds of each person; tables that may outlive a person aside."""
+    def rows(self, *names: str) -> dict[str, dict[str, int]]:
+        """How many rows each table holds of these people, or of all; tables that may outlive a person aside."""
         with closing(self._read_only()) as database:
             return {
-                name: {table: count for table in _tables_of_people(database) if (count := _count(database, table, who))}
-                for name, who in self.people.items()
+                name: {table: count for table in self._personal if (count := self._count(database, table, name))}
+                for name in names or self.people
             }
+
+    @cached_property
+    def _personal(self) -> list[str]:
+        with closing(self._read_only()) as database:
+            return _tables_of_people(database)
+
+    def _count(self, database: sqlite3.Connection, table: str, name: str) -> int:
+        query = f'SELECT count(*) FROM "{table}" WHERE household_id = ? AND person_id = ?'  # noqa: S608 our own tables' names
+        return int(database.execute(query, [self.id, self.people[name]]).fetchone()[0])
 
     def rows_of_table(self, table: str, name: str) -> list[str]:
         """The ids of one person's rows of a table, oldest first."""
@@ -162,7 +172,10 @@ class Home:
 class _KeepsNothing:
     """`Keeper`."""
 
-    def keep(self, household: HouseholdId, request: Request, decision: Any, said: Any, heard: Any = None) -> bool:  # noqa: ARG002 the port's
+    def keep(
+        self, actor: Any, household: HouseholdId, request: Request, decision: Any,  # noqa: ARG002 the port's
+        said: Any, heard: Any = None,  # noqa: ARG002 the port's
+    ) -> bool:
         return False
 
 
@@ -187,8 +200,3 @@ def _columns(database: sqlite3.Connection, table: str) -> set[str]:
 def _tables_of_people(database: sqlite3.Connection) -> list[str]:
     found = [name for name in _tables(database) if "person_id" in _columns(database, name)]
     return sorted(set(found) - _OUTLIVES_A_PERSON)
-
-
-def _count(database: sqlite3.Connection, table: str, person: str) -> int:
-    query = f'SELECT count(*) FROM "{table}" WHERE person_id = ?'  # noqa: S608 our own tables' names
-    return int(database.execute(query, [person]).fetchone()[0])

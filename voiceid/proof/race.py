@@ -148,7 +148,7 @@ class Round:
 
     def _look(self) -> None:
         """Nothing is left of them; and a new yes alone does not bring the voice back."""
-        self.found.left += bool(_LEFT & set(self.there.rows()[self.name]))
+        self.found.left += bool(_LEFT & set(self.there.rows(self.name)[self.name]))
         if self.number % _GRANTS_AGAIN_EVERY:
             return
         self.there.grants(self.name, SAVE_RECORDINGS, VOICE_ID)

@@ -23,8 +23,8 @@ _HOUSEHOLD: BindParameter[Any] = bindparam("household")
 def _latest(*whose: ColumnElement[bool]) -> Select[Any]:
     """The newest ledger row of each person and purpose of one household."""
     mine = and_(_L.c.household_id == _HOUSEHOLD, _L.c.purpose.is_not(None), _L.c.event.in_(CHANGES), *whose)
-    newest = select(func.max(_L.c.seq)).where(mine).group_by(_L.c.person_id, _L.c.purpose)
-    return select(_L).where(_L.c.household_id == _HOUSEHOLD, _L.c.seq.in_(newest))
+    newest = select(func.max(_L.c.seq).label("seq")).where(mine).group_by(_L.c.person_id, _L.c.purpose).subquery()
+    return select(_L).join(newest, and_(_L.c.household_id == _HOUSEHOLD, _L.c.seq == newest.c.seq))
 
 
 def _everything() -> Select[Any]:

@@ -36,9 +36,8 @@ class Store:
     def note(
         self, tx: Connection, actor: Actor, household: HouseholdId, action: str, person: PersonId | None, why: str = ""
     ) -> None:
-        """Enter into the activity who did what, in the transaction in which it is done: a person by their own id."""
-        who = actor.person if actor.role == "person" and actor.person else actor.id
-        entry = {"at": self.now(), "actor": f"{actor.role}:{who}", "action": action}
+        """Enter into the activity who did what, in the transaction in which it is done."""
+        entry = {"at": self.now(), "actor": named(actor), "action": action}
         chain.append(tx, tables.activity, household, {**entry, "person_id": person, "why": why or None})
 
     @contextmanager
@@ -50,6 +49,12 @@ class Store:
             with suppress(KeysUnavailable):  # a key that opens nothing; what failed first is what to tell
                 self.keys.destroy(key_ids)
             raise
+
+
+def named(actor: Actor) -> str:
+    """Role and token id; of a person, the person's own id."""
+    who = actor.person if actor.role == "person" and actor.person else actor.id
+    return f"{actor.role}:{who}"
 
 
 def raise_epoch(tx: Connection, household: HouseholdId) -> None:

@@ -153,7 +153,7 @@ ledger = Table(  # append-only; no foreign key: it outlives the erased person
     digest("commitment", null=True),  # salted by the record's key: meaningless once that is destroyed
     digest("chain"),  # sha256(previous chain, this row)
     PrimaryKeyConstraint("household_id", "seq"),
-    Index("ledger_by_person", "household_id", "person_id", "purpose", "seq"),
+    Index("ledger_by_person", "household_id", "person_id", "purpose", "event", "seq"),
 )
 
 consent_record = Table(
@@ -295,7 +295,7 @@ purge = Table(  # the tombstones of the data database; no foreign key: it outliv
     record("receipt", null=True),  # compact JWS
     PrimaryKeyConstraint("household_id", "purge_id"),
     CheckConstraint("state IN ('pending', 'destroyed', 'complete')", name="state_known"),
-    Index("purge_by_state", "state"),
+    Index("purge_by_state", "state"), Index("purge_of_household", "household_id", "state"),
 )
 
 PERSONAL = (

@@ -3,9 +3,11 @@
 There is no other way to a recording than `hear`, and it writes the activity before it hands out the sound.
 """
 
-from typing import Any
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
-from sqlalchemy import Select, and_, select
+from sqlalchemy import Select, and_, or_, select
 
 from voiceid.errors import NotFound, Unreadable
 from voiceid.ports import Actor
@@ -16,6 +18,29 @@ from voiceid.types import HouseholdId, PersonId
 from voiceid.views import ActivityEntry, InteractionView, RecordingView
 
 _R, _I, _T, _A = tables.recording, tables.interaction, tables.transcript, tables.activity
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+_CURSOR = re.compile(r"(\d{1,17})x(\d{1,18})x([a-z0-9]*)")
+
+
+class _Mark(NamedTuple):
+    """The place of an entry in a person's activity; the later, the greater."""
+
+    at: datetime
+    seq: int
+    """Number in the chain, from 1; 0: a request."""
+    interaction: str
+
+    @property
+    def cursor(self) -> str:
+        return f"{(self.at - _EPOCH) // _MICROSECOND}x{self.seq}x{self.interaction}"
+
+    @classmethod
+    def read(cls, cursor: str) -> "_Mark | None":
+        """None for the beginning, and for what is no cursor."""
+        parts = _CURSOR.fullmatch(cursor)
+        if parts is None:
+            return None
+        return cls(_EPOCH + int(parts[1]) * _MICROSECOND, int(parts[2]), parts[3])
 
 
 class Traces:
@@ -68,14 +93,34 @@ class Traces:
         return [self._interaction(household, person, row) for row in rows]
 
     def activity(
-        self, actor: Actor, household: HouseholdId, person: PersonId, before: int | None, limit: int
-    ) -> list[tuple[int, ActivityEntry]]:
-        """Newest first, each with its number in the chain."""
-        mine = select(_A).where(_A.c.household_id == household, _A.c.person_id == person)
-        if before is not None:
-            mine = mine.where(_A.c.seq < before)
-        rows = self._noted(actor, household, person, "activity read", mine.order_by(_A.c.seq.desc()).limit(limit))
-        return [(row.seq, ActivityEntry(row.at, row.actor, row.action, row.why or "")) for row in rows]
+        self, actor: Actor, household: HouseholdId, person: PersonId, cursor: str, limit: int
+    ) -> list[tuple[str, ActivityEntry]]:
+        """Newest first, each with its cursor: what was done with the person's data, and which requests named them.
+
+        The first comes from the append-only chain. The second is read from what those requests left behind, and is
+        erased with it: no list of moments at which somebody spoke outlives their withdrawal.
+        """
+        mark = _Mark.read(cursor)
+        done = select(_A).where(_A.c.household_id == household, _A.c.person_id == person)
+        heard = select(_I).where(_I.c.household_id == household, _I.c.person_id == person, tables.spared(_I))
+        if mark is not None:
+            done = done.where(or_(_A.c.at < mark.at, and_(_A.c.at == mark.at, _A.c.seq < mark.seq)))
+            same = _I.c.created_at == mark.at if mark.seq else and_(
+                _I.c.created_at == mark.at, _I.c.interaction_id < mark.interaction
+            )
+            heard = heard.where(or_(_I.c.created_at < mark.at, same))
+        done = done.order_by(_A.c.at.desc(), _A.c.seq.desc()).limit(limit)
+        heard = heard.order_by(_I.c.created_at.desc(), _I.c.interaction_id.desc()).limit(limit)
+        with self._store.database.writer(household) as tx:
+            found: list[tuple[_Mark, Any]] = [(_Mark(row.at, row.seq, ""), row) for row in tx.execute(done)]
+            found += [(_Mark(row.created_at, 0, row.interaction_id), row) for row in tx.execute(heard)]
+            self._store.note(tx, actor, household, "activity read", person)
+        newest = sorted(found, key=lambda one: one[0], reverse=True)[:limit]
+        return [
+            (mark.cursor, ActivityEntry(row.at, row.actor, row.action, row.why or "") if mark.seq
+             else ActivityEntry(row.created_at, self._asked_by(household, person, row), "recognized", ""))
+            for mark, row in newest
+        ]  # fmt: skip
 
     def _noted(
         self, actor: Actor, household: HouseholdId, person: PersonId, action: str, query: Select[Any]
@@ -85,6 +130,14 @@ class Traces:
             rows = list(tx.execute(query).all())
             self._store.note(tx, actor, household, action, person)
         return rows
+
+    def _asked_by(self, household: HouseholdId, person: PersonId, row: Any) -> str:
+        """Who sent a request, as it was kept with it; empty if that is damaged, or older than this entry."""
+        place = Place(household, person, "interaction", row.interaction_id)
+        try:
+            return str(self._store.vault.open_json(place, row.key_id, row.sealed).get("by", ""))
+        except Unreadable:
+            return ""
 
     def _interaction(self, household: HouseholdId, person: PersonId, row: Any) -> InteractionView:
         place = Place(household, person, "interaction", row.interaction_id)

@@ -133,6 +133,6 @@ def export(
 def list_activity(
     household: House, person: Person, services: Wired, actor: MayRead, cursor: Cursor = "", limit: Limit = 50
 ) -> Page[ActivityEntry]:
-    """Who accessed what of mine, when, and why; newest first."""
-    found = services.traces.activity(actor, household, person, int(cursor[:18]) if cursor.isdigit() else None, limit)
-    return Page.of([entry for _, entry in found], limit, str(found[-1][0]) if found else "")
+    """Who accessed what of mine, when, and why, and which requests that left something named me; newest first."""
+    found = services.traces.activity(actor, household, person, cursor, limit)
+    return Page.of([entry for _, entry in found], limit, found[-1][0] if found else "")

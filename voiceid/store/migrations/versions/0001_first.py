@@ -78,7 +78,7 @@ def _ledgers() -> None:
         sa.Column("chain", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("household_id", "seq"),
     )
-    op.create_index("ledger_by_person", "ledger", ["household_id", "person_id", "purpose", "seq"])
+    op.create_index("ledger_by_person", "ledger", ["household_id", "person_id", "purpose", "event", "seq"])
     op.create_table(
         "purge",
         sa.Column("household_id", sa.String(64), nullable=False),
@@ -96,6 +96,7 @@ def _ledgers() -> None:
         sa.CheckConstraint("state IN ('pending', 'destroyed', 'complete')", name="state_known"),
     )
     op.create_index("purge_by_state", "purge", ["state"])
+    op.create_index("purge_of_household", "purge", ["household_id", "state"])
     op.create_table(
         "person",
         sa.Column("household_id", sa.String(64), nullable=False),
