@@ -1,7 +1,7 @@
 """Resolve every dependency of voiceid, all extras included, into a constraints file: `make constraints`.
 
 torch, torchaudio and the libraries that only they bring are left out: their builds differ by processor and accelerator,
-so pip chooses them.
+so pip chooses them. So is setuptools: what torch brings is newer than what Resemblyzer can do with.
 """
 
 import json
@@ -12,12 +12,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-EXTRAS = "dev,mic,speechbrain"
-LEFT_TO_PIP = re.compile(r"voiceid|torch(audio|vision)?|triton|(nvidia|cuda)-.*")
+EXTRAS = "dev,mic,peers,speechbrain"
+LEFT_TO_PIP = re.compile(r"voiceid|setuptools|torch(audio|vision)?|triton|(nvidia|cuda)-.*")
 HEADER = """\
 # Every dependency of every extra at the version that was tested. Made by `make constraints`; do not edit.
 # Use: pip install -c constraints.txt '.[speechbrain]'
-# torch and torchaudio are left to pip: their builds differ by machine.
+# torch and torchaudio are left to pip, their builds differ by machine, and setuptools, for the extra `peers`.
 """
 
 
