@@ -100,7 +100,7 @@ def test_every_dependency_has_a_pinned_version() -> None:
     """All but torch and torchaudio, whose builds differ by machine, and setuptools: Resemblyzer wants an old one."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needs = [*project["dependencies"], *(need for extra in project["optional-dependencies"].values() for need in extra)]
-    names = {re.split("[[<=>]", need)[0].lower() for need in needs} - {"voiceid"}
+    names = {re.split(r"[\[<>=]", need)[0].lower() for need in needs} - {"voiceid"}
     assert sorted(names - pinned().keys()) == ["setuptools", "torch", "torchaudio"]
 
 
