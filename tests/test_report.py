@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 from test_protocol import BARS, SPEECH_S, voice
 
-from voiceid.evaluate import measure
+from voiceid.evaluate import Measured, measure
 from voiceid.evaluate.goals import MET, NOT_MET, OPEN, goals
+from voiceid.evaluate.paired import compare, table
 from voiceid.evaluate.plots import calibrated
 from voiceid.evaluate.protocol import Plan
 from voiceid.evaluate.report import TITLES, Report
@@ -87,6 +89,31 @@ def test_every_table_is_one(told: tuple[dict[str, Any], Report]) -> None:
         assert f"**{title}" in text
     assert "its weights have not been pulled" in text
     assert "Children were not measured" in text
+
+
+def test_two_encoders_are_compared_request_by_request() -> None:
+    """Of the same trials; one that loses one person's requests loses as many as they are, and nothing else."""
+    rng = np.random.default_rng(3)
+    people = [voice(f"x_{i}", np.eye(64)[i], rng) for i in range(8)]
+    deaf = replace(people[0], requests={
+        key: replace(clips, vectors=np.tile(np.eye(64, dtype=np.float32)[60], (len(clips), 1)))
+        for key, clips in people[0].requests.items()
+    })  # fmt: skip
+    sides: list[list[Measured]] = [[], []]
+    for side, heard in zip(sides, (people, [deaf, *people[1:]]), strict=True):
+        measure([("clean", (SPEECH_S,), heard)], Plan(size=3, draws=60), BARS, BASELINE, watch=side.append)
+
+    found = compare(*sides)
+
+    missed = found["clean 3 s"]["fnir_shipped"]
+    assert (missed["before"], missed["after"]) == (0, pytest.approx(1 / 8))
+    assert missed["difference"] == pytest.approx(1 / 8)
+    assert missed["ci95"][0] < 1 / 8 < missed["ci95"][1]
+    assert found["clean 3 s"]["fpir_shipped"]["difference"] == 0
+    assert 0.9 < found["all"]["same"] < 1
+    assert "| clean 3 s |" in table({"encoders": ["plain", "fast"], "conditions": found})
+    with pytest.raises(ValueError, match="not the same trials"):
+        compare(sides[0], [replace(sides[1][0], speech_s=1.0)])
 
 
 def test_a_goal_that_is_missed_says_so(told: tuple[dict[str, Any], Report]) -> None:

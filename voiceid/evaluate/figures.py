@@ -133,6 +133,11 @@ def figures(trials: Trials, outcome: Outcome, names: Sequence[str] = ()) -> tupl
     return told, found.tally(names)
 
 
+def tally(trials: Trials, outcome: Outcome, names: Sequence[str]) -> Tally:
+    """The rates by speaker alone; `names` as in figures()."""
+    return _Counted(trials, outcome).tally(names)
+
+
 class _Counted:
     """Trials sorted by kind, ready to be weighed by how often each speaker was drawn."""
 

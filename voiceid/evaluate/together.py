@@ -23,12 +23,7 @@ def together(tallies: Sequence[Tally], names: Sequence[str] = NAMES) -> dict[str
     place = {name: number for number, name in enumerate(people)}
     found: dict[str, Any] = {"ci95": {}, "upper95": {}}
     for name in names:
-        events, asked = np.zeros(len(people)), np.zeros(len(people))
-        for tally in tallies:
-            at = [place[speaker] for speaker in tally.speakers]
-            count = _asked(tally, name)
-            asked[at] += count
-            events[at] += np.where(count > 0, np.nan_to_num(tally.rates[name]) * count, 0.0)
+        events, asked = _counts(tallies, name, place)
         with np.errstate(invalid="ignore"):  # a round in which nobody asks has no share
             series = (drawn @ events) / (drawn @ asked)
         low, high, upper = interval(series, int(asked.sum()))
@@ -39,6 +34,32 @@ def together(tallies: Sequence[Tally], names: Sequence[str] = NAMES) -> dict[str
     requests = {kind: int(sum(tally.requests[kind].sum() for tally in tallies)) for kind in ("members", "guests")}
     trials = {f"distinct_{kind.removesuffix('s')}_requests": count for kind, count in requests.items()}
     return {**found, "trials": {**trials, "speakers": len(people)}}
+
+
+def difference(before: Sequence[Tally], after: Sequence[Tally], names: Sequence[str]) -> dict[str, Any]:
+    """What changes where the same people ask the same things: `difference` and its `ci95`, for each rate."""
+    people = sorted({name for tally in before for name in tally.speakers})
+    drawn = draws(len(people), ROUNDS, seed=0)
+    place = {name: number for number, name in enumerate(people)}
+    found: dict[str, Any] = {}
+    for name in names:
+        (old, asked), (new, _) = _counts(before, name, place), _counts(after, name, place)
+        with np.errstate(invalid="ignore"):  # a round in which nobody asks has no share
+            series = (drawn @ (new - old)) / (drawn @ asked)
+        bounds = np.nanpercentile(series[1:], [2.5, 97.5])
+        found[name] = {"difference": plain_number(float(series[0])), "ci95": [plain_number(float(b)) for b in bounds]}
+    return found
+
+
+def _counts(tallies: Sequence[Tally], name: str, place: Mapping[str, int]) -> tuple[Floats, Floats]:
+    """How often it happened to each speaker, and how often it could have."""
+    events, asked = np.zeros(len(place)), np.zeros(len(place))
+    for tally in tallies:
+        at = [place[speaker] for speaker in tally.speakers]
+        count = _asked(tally, name)
+        asked[at] += count
+        events[at] += np.where(count > 0, np.nan_to_num(tally.rates[name]) * count, 0.0)
+    return events, asked
 
 
 def _asked(tally: Tally, name: str) -> Floats:
