@@ -2,12 +2,15 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.machine import Noise
-from benchmarks.rows import Row
+from benchmarks.rows import Compared, Row, alternate
+
+_LEAST, _LEAST_QUICK = 9, 3
+"""Turns of one comparison, however little time is left."""
 
 
 @dataclass
@@ -19,6 +22,8 @@ class Bench:
     quick: bool
     noise: Noise = field(default_factory=Noise)
     began: float = field(default_factory=time.monotonic)
+    _until: float = field(default=0.0, init=False)
+    """When the section that is measured now should be over."""
 
     @property
     def limit_s(self) -> float:
@@ -34,9 +39,22 @@ class Bench:
     def left_s(self) -> float:
         return self.limit_s - (time.monotonic() - self.began)
 
+    def enter(self, section: "Section", later: Sequence["Section"]) -> None:
+        """Give a section its share of what is left."""
+        mine = section.share(quick=self.quick)
+        whole = mine + sum(one.share(quick=self.quick) for one in later)
+        self._until = time.monotonic() + max(0.0, self.left_s) * mine / whole
+
     def seconds(self, full: float, quick: float) -> float:
-        """How long one comparison may go on, given what is left of the whole."""
-        return min(quick if self.quick else full, max(0.0, self.left_s / 4))
+        """How long one comparison may go on, given what is left of its section."""
+        return min(quick if self.quick else full, max(0.0, (self._until - time.monotonic()) / 2))
+
+    def alternate(
+        self, ours: Callable[[], object], peer: Callable[[], object], full: float, quick: float, *, most: int = 200
+    ) -> Compared:
+        """Measure two calls in turns for so many seconds, or as many as there are."""
+        least = _LEAST_QUICK if self.quick else _LEAST
+        return alternate(ours, peer, self.seconds(full, quick), least=least, most=most)
 
     def folder(self, name: str) -> Path:
         """A new directory."""
@@ -51,6 +69,10 @@ class Section:
 
     name: str
     rows: Callable[[Bench], Iterator[Row]]
-    needs_s: float
-    """What it takes on a machine as slow as a noisy one; it is left out when less is left."""
-    in_quick: bool = True
+    full_s: float
+    """What it takes of a full run on a quiet machine; its share of what is left follows from that."""
+    quick_s: float
+
+    def share(self, *, quick: bool) -> float:
+        """Seconds that it would like to have."""
+        return self.quick_s if quick else self.full_s

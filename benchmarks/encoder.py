@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks import peers, voices
 from benchmarks.bench import Bench
-from benchmarks.rows import Goal, Row, alternate, missing_row, timed_row
+from benchmarks.rows import Goal, Row, missing_row, timed_row
 from voiceid.encode.campplus import CamPlusPlus
 from voiceid.encode.fbank import log_mel
 from voiceid.types import Samples
@@ -29,18 +29,19 @@ def embedding(bench: Bench) -> Iterator[Row]:
     sherpa = peers.sherpa(bench.folder("sherpa"))
     for seconds in LENGTHS_S[:1] if bench.quick else LENGTHS_S:
         speech = voices.speech(voices.seconds_of(voices.GUEST, seconds))
-        limit_s, stated = bench.seconds(9, 2.5), seconds == STATED_S
+        stated = seconds == STATED_S
+        turns = partial(bench.alternate, full=6, quick=2)
         for encoder, name in ((fast, "campplus-int8"), (plain, "campplus")):
             named, ours = f"{name}, {seconds} s of speech", partial(encoder.embed, speech)
             goal = Goal("ratio", OF_SHERPA) if stated and encoder is fast else None
             if sherpa is None:
                 yield missing_row(named, "ms", f"{peers.SHERPA} is not installed", goal)
             else:
-                both = alternate(ours, partial(sherpa, speech.samples), limit_s)
+                both = turns(ours, partial(sherpa, speech.samples))
                 yield timed_row(named, both, f"{peers.SHERPA}, same weights", goal)
-        both = alternate(partial(fast.embed, speech), partial(plain.embed, speech), limit_s)
+        both = turns(partial(fast.embed, speech), partial(plain.embed, speech))
         yield timed_row(f"campplus-int8, {seconds} s of speech", both, "campplus")
-        both = alternate(partial(plain.embed, speech), _Product(FLOPS_PER_S * seconds), limit_s)
+        both = turns(partial(plain.embed, speech), _Product(FLOPS_PER_S * seconds))
         yield timed_row(f"campplus, {seconds} s of speech", both, "sgemm of as many operations")
 
 
@@ -53,7 +54,7 @@ def in_torch(bench: Bench) -> Iterator[Row]:
         if theirs is None:
             yield missing_row(row, "ms", f"{name} is not installed")
         else:
-            both = alternate(partial(plain.embed, speech), partial(theirs, speech.samples), bench.seconds(8, 2))
+            both = bench.alternate(partial(plain.embed, speech), partial(theirs, speech.samples), 8, 2)
             yield timed_row(row, both, name)
 
 
@@ -64,7 +65,7 @@ def features(bench: Bench) -> Iterator[Row]:
     if importlib.util.find_spec("kaldi_native_fbank") is None:
         yield missing_row(name, "ms", f"{_KALDI} is not installed", goal)
         return
-    both = alternate(lambda: log_mel(samples), lambda: _kaldi(samples), bench.seconds(4, 1))
+    both = bench.alternate(lambda: log_mel(samples), lambda: _kaldi(samples), 4, 1)
     yield timed_row(name, both, _KALDI, goal, quiet=bench.noise.quiet)
 
 

@@ -107,6 +107,12 @@ def resident_mb(pid: int) -> float:
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS:")) / 1e6
 
 
+def processor_s(pid: int) -> float:
+    """Processor time that a process has used so far, seconds; Linux."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def handles(pid: int) -> int:
     """Files and sockets that a process holds open; Linux."""
     return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 names alone: the entries may be gone before they are read

@@ -108,7 +108,7 @@ class Household:
         me("PUT", f"{here}/consents/save_recordings", shown | {"retention": retention})
         me("PUT", f"{here}/consents/voice_id", shown)
         enrollment = f"{here}/enrollments/" + me("POST", f"{here}/enrollments", {"locale": "en"})["id"]
-        for number in range(1, 5):
+        for number in range(1, voices.TAKES + 1):
             me("POST", f"{enrollment}/takes", voices.take(who, number), "audio/flac")
         me("POST", f"{enrollment}/complete")
 

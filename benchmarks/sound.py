@@ -10,7 +10,7 @@ import soxr
 
 from benchmarks import voices
 from benchmarks.bench import Bench
-from benchmarks.rows import Row, alternate, timed_row
+from benchmarks.rows import Row, timed_row
 from voiceid.decode import decode
 from voiceid.types import SAMPLE_RATE_HZ, Samples
 
@@ -52,7 +52,7 @@ def decoding(bench: Bench) -> Iterator[Row]:
     for form in ("WAV", "MP3", "Opus") if bench.quick else FORMS:
         body, kind = FORMS[form](samples)
         plain = _unframed if form == "PCM" else _unchecked
-        both = alternate(partial(decode, body, kind, max_s=60), partial(plain, body), bench.seconds(3, 1))
+        both = bench.alternate(partial(decode, body, kind, max_s=60), partial(plain, body), 2.5, 0.6)
         yield timed_row(f"decode {form}, 3 s", both, "numpy alone" if form == "PCM" else "libsndfile and soxr alone")
 
 

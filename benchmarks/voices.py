@@ -13,6 +13,8 @@ from voiceid.types import SAMPLE_RATE_HZ, Quality, Samples, Speech
 
 MEMBERS = ("ada", "ben", "cleo")
 GUEST = "guest_eve"
+TAKES = 4
+"""Of each member."""
 _VOICES = resources.files("voiceid") / "demo" / "voices"
 _MAX_S = 60
 

@@ -58,11 +58,13 @@ class Adapter:
         self._purge = purge
         self._encoder = encoder
         self._bars = bars
-        self._needed = needed_for_voice_id(rule) | {ADAPT}
+        self.gate = needed_for_voice_id(rule)
+        """Who has not agreed to all of these is not to be named, nor is anything kept of it."""
+        self._needed = self.gate | {ADAPT}
 
     def consider(self, owner: Owner, decision: Decision, heard: Heard | None) -> Addition | None:
         """What this request would add; None if it may not."""
-        if heard is None or not adapt.is_certain(decision, heard.speech.quality, self._bars):
+        if heard is None or heard.narrow or not adapt.is_certain(decision, heard.speech.quality, self._bars):
             return None
         with self._store.database.reader() as tx:
             room = self._room(tx, owner, heard)
@@ -77,7 +79,7 @@ class Adapter:
         is the id of the interaction that is kept with it, if one is: erasing that erases this.
         """
         room = self._room(tx, owner, addition.heard)
-        if room is None or room.voiceprint != addition.voiceprint or _epoch(tx, owner) != addition.heard.epoch:
+        if room is None or room.voiceprint != addition.voiceprint or epoch_of(tx, owner) != addition.heard.epoch:
             return None
         now = self._store.now()
         sealed = self._store.vault.seal(owner.place("adaptation", record), biometrics.vector_bytes(addition.views))
@@ -136,7 +138,8 @@ class Adapter:
         return min([now + timedelta(days=adapt.DAYS), *(end for end in ends if end is not None)])
 
 
-def _epoch(tx: Connection, owner: Owner) -> int:
+def epoch_of(tx: Connection, owner: Owner) -> int:
+    """The household's, as this transaction sees it."""
     table = tables.household
     mine = select(table.c.epoch).where(table.c.household_id == owner.household)
     return int(tx.execute(mine).scalar_one())

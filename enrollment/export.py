@@ -1,7 +1,8 @@
 """Everything held about one person, as a zip that a person can read and a machine can take in; streamed.
 
-What it holds: `index.html` to begin with, the profile, the consents in three standard forms, the voiceprint's numbers,
-recordings as FLAC, interactions, activity, the person's part of the ledger, and every receipt.
+What it holds: `index.html` to begin with, the profile, a child's guardians, the consents in three standard forms, the
+voiceprint's numbers, the names that skills know the person by, recordings as FLAC, interactions, activity, the person's
+part of the ledger, and every receipt.
 """
 
 import io
@@ -72,9 +73,10 @@ class Exporter:
             profile=profile, consents=[asdict(one) for one in consents], interactions=interactions,
             recordings=recordings, activity=activity,
         )
-        yield "profile.json", _json(profile)
+        yield "profile.json", _json({**profile, "guardians": self._people.guardians(household, person)})
         yield from self._consent_files(household, person, consents)
         yield "voiceprint.json", _json(self._voiceprints(household, person))
+        yield "pseudonyms.json", _json(self._pseudonyms(household, person))
         yield "interactions.json", _json(interactions)
         yield "activity.json", _json(activity)
         yield "ledger.json", _json(self._ledger(household, person))
@@ -149,6 +151,22 @@ class Exporter:
                 numbers = None
             about = {"id": row.adaptation_id, "created_at": row.created_at, "expires_at": row.expires_at}
             found.append({**about, "float32_little_endian_hex": numbers})
+        return found
+
+    def _pseudonyms(self, household: HouseholdId, person: PersonId) -> list[dict[str, Any]]:
+        """What each skill calls this person, as far as they agreed to share something with it."""
+        table = tables.pseudonym
+        mine = select(table).where(table.c.household_id == household, table.c.person_id == person)
+        with self._store.database.reader() as tx:
+            rows = tx.execute(mine.where(tables.spared(table)).order_by(table.c.skill)).all()
+        found = []
+        for row in rows:
+            place = Place(household, person, "pseudonym", row.pseudonym_id)
+            try:
+                name = self._store.vault.open(place, row.key_id, row.sealed).decode()
+            except Unreadable:
+                name = None
+            found.append({"skill": row.skill, "pseudonym": name, "created_at": row.created_at})
         return found
 
     def _ledger(self, household: HouseholdId, person: PersonId) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from enrollment.adapt import Adapter
+from enrollment.adapt import Adapter, epoch_of
 from voiceid import policy
 from voiceid.decode import to_flac
 from voiceid.errors import VoiceIdError
@@ -47,7 +47,7 @@ class RequestKeeper:
         heard: Heard | None,
     ) -> bool:
         with self._store.database.reader() as tx:
-            keeps = bool(self._kept_purposes(tx, owner))
+            keeps = bool(self._kept_purposes(tx, owner, heard))
         addition = self._adapter.consider(owner, decision, heard)
         if not keeps and addition is None:
             return self._count_use(owner)
@@ -56,7 +56,7 @@ class RequestKeeper:
             "by": named(actor), "intent": request.intent, "response": said.text, "confidence": decision.confidence,
         }
         with self._store.database.writer(owner.household) as tx:
-            yes = self._kept_purposes(tx, owner) if keeps else {}
+            yes = self._kept_purposes(tx, owner, heard) if keeps else {}
             if yes:
                 self._write(tx, owner, interaction, yes, request, action, flac)
             if addition is not None:
@@ -67,9 +67,17 @@ class RequestKeeper:
             self._adapter.finish(owner, spent)
         return bool(yes)
 
-    def _kept_purposes(self, tx: Connection, owner: Owner) -> dict[Purpose, ConsentState]:
+    def _kept_purposes(self, tx: Connection, owner: Owner, heard: Heard | None) -> dict[Purpose, ConsentState]:
+        """What may be kept, and nothing once the gate is shut: they are not to be named any more.
+
+        Nor once anything has changed about who may be found: a new yes does not cover what was said before it.
+        """
+        if heard is not None and heard.epoch != epoch_of(tx, owner):
+            return {}
         now = self._store.now()
         states = consents.states(tx, owner.household, owner.person)
+        if not all(purpose in states and states[purpose].agreed(now) for purpose in self._adapter.gate):
+            return {}
         return {
             purpose: state
             for purpose in (SAVE_RECORDINGS, TRANSCRIPTS)

@@ -12,6 +12,7 @@ Each step can be repeated; `resume` takes up whatever a crash left pending.
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -20,9 +21,10 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, or_
 from sqlalchemy.exc import IntegrityError
 
 from enrollment.receipt import Signer
+from enrollment.shorten import shorten
 from enrollment.word import take_back_again
 from voiceid import memory
-from voiceid.errors import KeysUnavailable, PurgeIncomplete, StoreUnavailable
+from voiceid.errors import KeysUnavailable, NotFound, PurgeIncomplete, StoreUnavailable
 from voiceid.failpoint import reach
 from voiceid.ports import SYSTEM, Actor
 from voiceid.store import chain, ids, tables
@@ -31,7 +33,7 @@ from voiceid.store.store import Store, raise_epoch
 from voiceid.types import HouseholdId, PersonId, Purpose
 from voiceid.views import Receipt, Scope, StoreCount
 
-_P = tables.purge
+_P, _L = tables.purge, tables.ledger
 _log = logging.getLogger(__name__)
 
 
@@ -96,6 +98,9 @@ SHELVES: Mapping[str, Shelf] = {
 }
 """Every store that holds something of a person, in the order in which rows can go; a test holds it to the tables."""
 
+_ENTITLES = frozenset({"tokens", "invitations", "guardians"})
+"""What lets somebody act. It has no key to destroy, so it goes in the first step: who is pending opens nothing more."""
+
 OF_PERSON = frozenset(SHELVES) - {"response_templates", "household"}
 OF_HOUSEHOLD = frozenset(SHELVES)
 
@@ -124,6 +129,8 @@ class Purge:
             found[name] = tx.execute(select(func.count()).select_from(shelf.table).where(matching)).scalar_one()
             if "key_id" in shelf.table.c:
                 doomed += tx.execute(select(shelf.table.c.key_id).where(matching)).scalars().all()
+            if name in _ENTITLES:
+                tx.execute(delete(shelf.table).where(matching))
         raise_epoch(tx, scope.household)
         tx.execute(_P.insert().values(
             household_id=scope.household, purge_id=purge, person_id=scope.person, state="pending",
@@ -135,8 +142,14 @@ class Purge:
         return purge
 
     def _after_everything(self, tx: Connection, scope: Scope) -> datetime:
-        """A moment later than all that is there now: a clock that was set back must not hide anything from a purge."""
+        """A moment later than all that is there now: a clock that was set back must not hide anything from a purge.
+
+        Later than the words in the ledger, too: what is taken back here must be taken back in a restored backup.
+        """
         there, latest = replace(scope, until=None), self._store.now()
+        said = select(func.max(_L.c.at)).where(_L.c.household_id == scope.household)
+        if scope.withdrawn and (last := tx.execute(said).scalar()):
+            latest = max(latest, last + timedelta(microseconds=1))
         for name, shelf in SHELVES.items():
             if name in scope.stores and "created_at" in shelf.table.c:
                 newest = tx.execute(select(func.max(shelf.table.c.created_at)).where(shelf.matching(there))).scalar()
@@ -199,7 +212,10 @@ class Purge:
             scope = _scope(json.dumps(stone["scope"]))
             with self._store.database.writer() as tx:
                 for person, purpose in scope.withdrawn:
-                    take_back_again(self._store, tx, scope.household, person, purpose, stone["at"])
+                    before = scope.until or datetime.fromisoformat(stone["at"])
+                    take_back_again(self._store, tx, scope.household, person, purpose, before)
+                    with suppress(NotFound):  # in a backup from before they joined
+                        shorten(self._store, tx, scope.household, person)
                 self.begin(tx, SYSTEM, scope, purge=purge)
             if self.run(scope.household, purge).state != "complete":
                 raise PurgeIncomplete("a tombstone could not be replayed on this restored database")

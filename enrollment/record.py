@@ -27,6 +27,11 @@ _SPECIAL = frozenset({"voiceprint (biometric template)"})
 """Special categories: biometric data used to identify a person, GDPR Art. 9."""
 WITHDRAWAL = "DELETE …/people/{p}/consents/{purpose}, the page, or `voiceid revoke`; a signed receipt is given"
 
+_NO_TEXT = "another wording than today's was shown: the one whose digest stands in the privacy notice"
+"""Said rather than today's text: a record must not claim that somebody read what they were never shown."""
+_NOT_KNOWN = "und"
+"""ISO 639: no language known. The details of a word can have been lost; the word itself still counts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -45,14 +50,17 @@ def iso_27560(record: ConsentRecord, context: Context) -> dict[str, Any]:
     return {
         "header": {
             "schema_version": "ISO/IEC TS 27560:2023",
-            "record_id": record.record_id,
-            "receipt_id": record.receipt,
+            "record_id": _id(record),
+            "receipt_id": record.receipt or (_id(record) if record.change == "granted" else None),
             "pii_principal_id": context.person,
         },
         "processing": {
             "privacy_notice": f"/v1/policy (version {record.policy_version}, wording sha256:{record.wording})",
-            "language": record.language,
-            "purpose": [{"purpose": record.purpose, "description": wording.title, "consent_text": wording.text}],
+            "language": record.language or _NOT_KNOWN,
+            "purpose": [{
+                "purpose": record.purpose, "description": wording.title,
+                "consent_text": wording.text if wording.digest == record.wording else _NO_TEXT,
+            }],
             "lawful_basis": "explicit consent",
             "pii_information": [
                 {"pii_type": kind, "pii_attribute_id": record.purpose, "special_category": kind in _SPECIAL,
@@ -60,7 +68,7 @@ def iso_27560(record: ConsentRecord, context: Context) -> dict[str, Any]:
                 for kind in _PII[name]
             ],
             "pii_controllers": [context.home.id],
-            "collection_method": record.method,
+            "collection_method": record.method or "unknown",
             "processing_method": "on the household's own machine",
             "storage_locations": ["the household's own machine, encrypted"],
             "retention_period": record.retention or "while the consent stands",
@@ -101,11 +109,11 @@ def data_privacy_vocabulary(records: list[ConsentRecord], context: Context) -> d
 def _dpv(record: ConsentRecord, context: Context) -> dict[str, Any]:
     name = record.purpose.partition(":")[0]
     node: dict[str, Any] = {
-        "@id": f"urn:voiceid:consent:{record.record_id}",
+        "@id": f"urn:voiceid:consent:{_id(record)}",
         "@type": "dpv:ConsentRecord",
-        "dct:identifier": record.record_id,
+        "dct:identifier": _id(record),
         "dct:issued": {"@value": record.at.isoformat(), "@type": "xsd:dateTime"},
-        "dct:language": record.language,
+        "dct:language": record.language or _NOT_KNOWN,
         "dpv:hasDataSubject": {"@id": f"urn:voiceid:person:{context.person}", "@type": "dpv:DataSubject"},
         "dpv:hasDataController": {"@id": f"urn:voiceid:household:{context.home.id}", "@type": "dpv:DataController"},
         "dpv:hasPurpose": {"@id": f"urn:voiceid:purpose:{record.purpose}", "@type": "dpv:Purpose"},
@@ -131,9 +139,9 @@ def kantara_receipt(record: ConsentRecord, context: Context) -> dict[str, Any]:
         "version": "KI-CR-v1.1.0",
         "jurisdiction": context.jurisdiction,
         "consentTimestamp": int(record.at.timestamp()),
-        "collectionMethod": record.method,
-        "consentReceiptID": record.record_id,
-        "language": record.language,
+        "collectionMethod": record.method or "unknown",
+        "consentReceiptID": _id(record),
+        "language": record.language or _NOT_KNOWN,
         "piiPrincipalId": context.person,
         "piiControllers": [
             {
@@ -166,6 +174,11 @@ def kantara_receipt(record: ConsentRecord, context: Context) -> dict[str, Any]:
         "sensitive": bool(special),
         "spiCat": special,
     }
+
+
+def _id(record: ConsentRecord) -> str:
+    """The record's own id; of one whose details were lost, what and when."""
+    return record.record_id or f"{record.purpose}@{record.at.isoformat()}"
 
 
 def name_of_skill(purpose: str) -> str:

@@ -64,8 +64,11 @@ class Retainer:
                 granted = sorted(consents.agreed(tx, household, person, now))
             if granted:
                 due = datetime.combine(day, time(), UTC)
-                done += self._attempt(partial(self._forgetting.expire, household, person, granted, due))
+                lapse = partial(self._forgetting.expire, household, person, granted, due, before_their_end=True)
+                done += self._attempt(lapse)
             with self._store.database.writer(household) as tx:
+                if consents.agreed(tx, household, person, self._store.now()):
+                    continue  # a guardian agreed in this very moment: that lapses in the next round
                 come_of_age(tx, household, person)
                 self._store.note(tx, SYSTEM, household, "came of age", person)
         return done

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, select
 
 from enrollment.purge import OF_HOUSEHOLD, OF_PERSON, Purge
 from enrollment.receipt import Signer
+from enrollment.shorten import shorten
 from enrollment.word import enter
 from voiceid import policy
 from voiceid.errors import NotEnrolled, NotFound
@@ -42,6 +43,7 @@ class Forgetter:
         """
         with self._store.database.writer(household) as tx:
             self._shut(tx, actor, household, person, purposes)
+            shorten(self._store, tx, household, person)
             stores = self._reach(tx, household, person, purposes)
             records = self._pseudonyms(tx, household, person, purposes)
             why = "withdrawn:" + ",".join(purposes)
@@ -51,15 +53,20 @@ class Forgetter:
         return self._purge.run(household, purge)
 
     def expire(
-        self, household: HouseholdId, person: PersonId, purposes: Sequence[Purpose], due_at: datetime
+        self, household: HouseholdId, person: PersonId, purposes: Sequence[Purpose], due_at: datetime, *,
+        before_their_end: bool = False,
     ) -> Receipt:
         """Let consents lapse whose time is over, and erase what only they allowed: as if taken back, by the clock.
 
-        Raises: NotFound.
+        They are read again: whoever has said yes anew in the meantime keeps what they have. `before_their_end`: they
+        lapse although their own time is not over.
+        Raises: NotFound, also when none of them is left to lapse.
         """
         with self._store.database.writer(household) as tx:
+            purposes = self._lapsing(tx, household, person, purposes, before_their_end=before_their_end)
             for purpose in purposes:
                 enter(self._store, tx, household, person, purpose, "expired", _without_screen(), "clock")
+            shorten(self._store, tx, household, person)
             stores = self._reach(tx, household, person, purposes)
             records = self._pseudonyms(tx, household, person, purposes)
             words = tuple((person, purpose) for purpose in purposes)
@@ -154,7 +161,8 @@ class Forgetter:
         """
         with self._store.database.writer(household) as tx:
             people = tables.person
-            everybody = tx.execute(select(people.c.person_id).where(people.c.household_id == household)).scalars()
+            mine = select(people.c.person_id).where(people.c.household_id == household, tables.spared(people))
+            everybody = tx.execute(mine).scalars()  # without whoever is being erased already
             words = [word for person in everybody.all() for word in self._shut_all(tx, actor, household, person)]
             now = self._store.now()
             scope = Scope(household, None, OF_HOUSEHOLD, "household deleted", until=now, withdrawn=tuple(words))
@@ -187,6 +195,19 @@ class Forgetter:
         now = self._store.now()
         scope = Scope(household, person, frozenset(stores), why, only, until=now, withdrawn=withdrawn)
         return self._purge.begin(tx, actor, scope)
+
+    def _lapsing(
+        self, tx: Connection, household: HouseholdId, person: PersonId, purposes: Sequence[Purpose], *,
+        before_their_end: bool,
+    ) -> list[Purpose]:
+        """Those of these consents that stand in the ledger as granted, and are over."""
+        now, states = self._store.now(), consents.states(tx, household, person)
+        granted = {purpose for purpose in purposes if purpose in states and states[purpose].change == "granted"}
+        over = [purpose for purpose in purposes if purpose in granted
+                and (before_their_end or not states[purpose].agreed(now))]  # fmt: skip
+        if not over:
+            raise NotFound("nothing is left to lapse")
+        return over
 
     def _shut(
         self, tx: Connection, actor: Actor, household: HouseholdId, person: PersonId, purposes: Sequence[Purpose]
@@ -240,8 +261,11 @@ class Forgetter:
         return tuple((person, purpose) for purpose in granted)
 
     def _left_alone(self, tx: Connection, household: HouseholdId, guardian: PersonId) -> list[PersonId]:
-        table = tables.guardian
-        wards = select(table.c.person_id).where(table.c.household_id == household, table.c.guardian_id == guardian)
+        table, people = tables.guardian, tables.person
+        here = select(people.c.person_id).where(people.c.household_id == household, tables.spared(people))
+        wards = select(table.c.person_id).where(
+            table.c.household_id == household, table.c.guardian_id == guardian, table.c.person_id.in_(here)
+        )
         children = [PersonId(child) for child in tx.execute(wards).scalars()]
         return [child for child in children if guardians_of(tx, household, child) == [guardian]]
 

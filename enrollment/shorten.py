@@ -19,7 +19,11 @@ _KEPT_FOR = (
 
 
 def shorten(store: Store, tx: Connection, household: HouseholdId, person: PersonId) -> None:
-    """Bring forward the end of everything kept for longer than the person's consents now say."""
+    """Bring forward the end of everything kept for longer than the person's consents now say.
+
+    Also after one of them was taken back: what two had allowed then ends with the other.
+    Raises: NotFound.
+    """
     child = kind_of(tx, household, person) == "child"
     now = store.now()
     times = {
@@ -28,8 +32,10 @@ def shorten(store: Store, tx: Connection, household: HouseholdId, person: Person
         if state.agreed(now)
     }
     for table, record, purposes in _KEPT_FOR:
-        mine = select(table).where(table.c.household_id == household, table.c.person_id == person)
-        for row in tx.execute(mine).all():
+        if not any(purpose in times for purpose in purposes):
+            continue
+        mine = table.c.household_id == household, table.c.person_id == person
+        for row in tx.execute(select(table.c[record], table.c.created_at, table.c.expires_at).where(*mine)).all():
             end = _end(times, purposes, row.created_at, child=child)
             if end is not None and (row.expires_at is None or end < row.expires_at):
                 this = update(table).where(table.c.household_id == household, table.c[record] == getattr(row, record))

@@ -54,11 +54,14 @@ def enter(
 
 
 def take_back_again(
-    store: Store, tx: Connection, household: HouseholdId, person: PersonId, purpose: Purpose, taken_back_at: str
+    store: Store, tx: Connection, household: HouseholdId, person: PersonId, purpose: Purpose, before: datetime
 ) -> None:
-    """In a restored backup: withdraw what was withdrawn after the backup was made, unless it was granted anew since."""
+    """In a restored backup: withdraw what was withdrawn after the backup was made, unless it was granted anew since.
+
+    `before` is the end of what the withdrawal reached: later than any word that it took back, whatever clock dated it.
+    """
     state = consents.states(tx, household, person).get(purpose)
-    if state is None or state.change != "granted" or state.at > datetime.fromisoformat(taken_back_at):
+    if state is None or state.change != "granted" or state.at > before:
         return
     chain.append(tx, tables.ledger, household, {
         "at": store.now(), "event": "withdrawn", "person_id": person, "purpose": purpose,

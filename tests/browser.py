@@ -31,11 +31,27 @@ _FLAGS = (
     "--disable-component-update", "--disable-sync", "--no-first-run", "--disable-gpu", "--disable-quic",
 )  # fmt: skip
 _AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
-_LONG_TASKS = """
+_WATCH = """
 window.longTasks = [];
-new PerformanceObserver((list) => window.longTasks.push(...list.getEntries().map((task) => task.duration)))
+window.lookedAt = 0;
+new PerformanceObserver((list) => window.longTasks.push(...list.getEntries()))
   .observe({ type: "longtask", buffered: true });
+window.held = new Set();
+const [hold, drop] = [URL.createObjectURL, URL.revokeObjectURL];
+URL.createObjectURL = (blob) => { const url = hold.call(URL, blob); window.held.add(url); return url; };
+URL.revokeObjectURL = (url) => { window.held.delete(url); drop.call(URL, url); };
 """
+"""What the page does that nobody sees: tasks over 50 ms, and files that it goes on holding."""
+_LONGEST = "Math.max(0, ...longTasks.filter((one) => one.startTime >= lookedAt).map((one) => one.duration))"
+_UNSAID = re.compile(r"(?<!/)\{\w+\}|\b(?:null|undefined|NaN)\b|\[object")
+"""What a page shows that has not thought to the end."""
+_RULES = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']"
+_LOOK = f"""async () => {{
+  const longest = {_LONGEST};
+  const {{ violations }} = await axe.run(document, {{ runOnly: {_RULES} }});
+  window.lookedAt = performance.now();
+  return {{ longest, violations }};
+}}"""
 
 
 class PageServer:
@@ -89,17 +105,8 @@ class PageServer:
 
     def enroll(self, voices: Path, name: str, *purposes: str) -> str:
         """Enroll somebody over the API, with further purposes granted; the code of a new invitation for them."""
-        home = f"/v1/households/{self.household}"
-        headers = {"Authorization": f"Bearer {self.owner_token}"}
-        with Client(base_url=self.url, headers=headers, trust_env=False, timeout=30) as owner:
-            person = owner.post(f"{home}/people", json={"display_name": name.title()}).json()["id"]
-            mine = f"{home}/people/{person}"
-            code = owner.post(f"{mine}/invitations").json()["code"]
-            token = owner.post("/v1/session", json={"code": code}).json()["token"]
-            me = {"Authorization": f"Bearer {token}"}
-            word = {"decision": "granted", "policy_version": version(), "language": "en", "method": "screen"}
-            for purpose in ("save_recordings", "voice_id", *purposes):
-                assert owner.put(f"{mine}/consents/{purpose}", json=word, headers=me).is_success
+        with self._owner() as owner:
+            mine, me = self._answers(owner, name, "granted", "save_recordings", "voice_id", *purposes)
             enrollment = owner.post(f"{mine}/enrollments", headers=me).json()["id"]
             for number in range(1, 5):
                 taken = owner.post(
@@ -109,6 +116,29 @@ class PageServer:
                 assert taken.json()["accepted"]
             assert owner.post(f"{mine}/enrollments/{enrollment}/complete", headers=me).is_success
             return str(owner.post(f"{mine}/invitations").json()["code"])
+
+    def refuse(self, name: str) -> str:
+        """Somebody who said no; the code of a new invitation for them."""
+        with self._owner() as owner:
+            mine, _ = self._answers(owner, name, "denied", "save_recordings", "voice_id")
+            return str(owner.post(f"{mine}/invitations").json()["code"])
+
+    def _owner(self) -> Client:
+        headers = {"Authorization": f"Bearer {self.owner_token}"}
+        return Client(base_url=self.url, headers=headers, trust_env=False, timeout=30)
+
+    def _answers(self, owner: Client, name: str, said: str, *purposes: str) -> tuple[str, dict[str, str]]:
+        """Add a person who says so; their path, and the headers of their session."""
+        home = f"/v1/households/{self.household}"
+        person = owner.post(f"{home}/people", json={"display_name": name.title()}).json()["id"]
+        mine = f"{home}/people/{person}"
+        code = owner.post(f"{mine}/invitations").json()["code"]
+        token = owner.post("/v1/session", json={"code": code}).json()["token"]
+        me = {"Authorization": f"Bearer {token}"}
+        word = {"decision": said, "policy_version": version(), "language": "en", "method": "screen"}
+        for purpose in purposes:
+            assert owner.put(f"{mine}/consents/{purpose}", json=word, headers=me).is_success
+        return mine, me
 
 
 def microphone(path: Path, voices: Path, clips: Sequence[str | float]) -> Path:
@@ -152,6 +182,8 @@ class Visitor:
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     weight: int = 0
+    longest_ms: dict[str, float] = field(default_factory=dict)
+    """The longest task on the way to each screen that was looked at."""
 
     @classmethod
     def of(
@@ -163,7 +195,7 @@ class Visitor:
             reduced_motion="reduce", accept_downloads=True,
         )
         context.add_init_script(_AXE)
-        context.add_init_script(_LONG_TASKS)
+        context.add_init_script(_WATCH)
         visitor = cls(context.new_page(), server.url)
         visitor._watch()
         return visitor
@@ -186,14 +218,29 @@ class Visitor:
         return [url for url in self.requests if not own.match(url)]
 
     def axe(self, screen: str) -> list[str]:
-        """What axe-core finds wrong on the screen as it is."""
-        found = self.page.evaluate(
-            "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
-        )
-        return [
+        """What axe-core finds wrong on the screen as it is; axe's own work is no task of the page."""
+        found = self.page.evaluate(_LOOK)
+        self.longest_ms[screen] = found["longest"]
+        unsaid = _UNSAID.findall(self.page.locator("body").inner_text())
+        return [f"{screen}: {word}" for word in unsaid] + [
             f"{screen}: {wrong['id']}: {[node['html'][:120] for node in wrong['nodes']]}"
             for wrong in found["violations"]
         ]
+
+    def longest_task_ms(self) -> float:
+        """Since the screen was loaded, or axe looked at it."""
+        return float(self.page.evaluate(_LONGEST))
+
+    def holds_nothing(self) -> None:
+        """Wait until no recording, QR code or file is held any more."""
+        self.until("held.size === 0")
+
+    def until(self, what: str, timeout_s: float = 10) -> None:
+        """Wait until a JavaScript expression is true; Playwright's own way would need `eval`, which is forbidden."""
+        deadline = time.monotonic() + timeout_s
+        while not self.page.evaluate(what):
+            assert time.monotonic() < deadline, what
+            self.page.wait_for_timeout(50)
 
     def too_wide(self) -> bool:
         """Whether the screen has to be scrolled sideways."""

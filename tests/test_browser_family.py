@@ -11,10 +11,24 @@ from browser import DESKTOP, PHONE, PageServer, Visitor, chromium, visit
 from httpx import Client, Response
 from playwright.sync_api import Browser, sync_playwright
 
+from voiceid.store import tables
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 on_a_phone = pytest.mark.parametrize("visitor", [(PHONE, "dark")], indirect=True, ids=["phone"])
 on_a_desktop = pytest.mark.parametrize("visitor", [(DESKTOP, "light")], indirect=True, ids=["desktop"])
 PIN = "493018"
+_ASKS = """
+window.tracks = [];
+const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async (wish) => {
+  await new Promise((resume) => { window.allow = resume; });
+  const stream = await ask(wish);
+  window.tracks.push(...stream.getTracks());
+  return stream;
+};
+"""
+"""The browser asks whether the page may listen, and somebody takes their time."""
+_ALL_ENDED = "tracks.length > 0 && tracks.every((one) => one.readyState === 'ended') && tracks.splice(0).length > 0"
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +143,7 @@ def test_the_owner_lets_a_skill_in_and_each_person_decides_what_it_is_told(
     share.check()
     visitor.page.locator("[role=switch][id='consent-share:radio']:checked").wait_for()
     look(visitor, "sharing")
-    visitor.page.wait_for_load_state("networkidle")
+    visitor.page.locator("li.purpose", has=share).get_by_text("History (1)").wait_for()  # drawn anew
     visitor.switch("Let radio know that it is me").uncheck()
     visitor.press("Take it back")
     visitor.page.locator("dialog .qr").wait_for()
@@ -183,6 +197,12 @@ def test_a_pin_opens_ones_own_voice_on_the_shared_screen(visitor: Visitor, serve
 
 
 @on_a_desktop
+def test_whoever_said_no_is_not_asked_again_so_soon(visitor: Visitor, server: PageServer) -> None:
+    visitor.comes(server.refuse("ben"))
+    visitor.page.locator(".person", has_text="Ben").wait_for()
+    assert visitor.page.url.endswith("#home")
+
+
 def test_one_reviewer_hears_one_recording_and_a_copy_of_everything_is_sealed(
     visitor: Visitor, server: PageServer, voices: Path, tmp_path: Path
 ) -> None:
@@ -233,3 +253,69 @@ def test_a_phone_learns_to_trust_the_household_and_is_invited_to_where_it_can_co
     visitor.press("Invite Ada")
     assert visitor.page.locator("dialog code").inner_text().startswith(f"https://127.0.0.2:{server.port}/#")
     look(visitor, "an invitation")
+    visitor.page.goto(f"{server.url}/docs")
+    visitor.headline("The API")
+    look(visitor, "docs")
+
+
+@on_a_desktop
+def test_a_microphone_that_is_allowed_too_late_hears_nobody(
+    visitor: Visitor, server: PageServer, voices: Path
+) -> None:
+    """Whoever has left the screen, or pressed Stop, is not listened to behind their back."""
+    page = visitor.page
+    page.add_init_script(_ASKS)
+    visitor.comes(server.enroll(voices, "ada"))
+    begins = (("home", "Home", "Listen"), ("join", "Read a few sentences", "Start with the microphone"))
+    for screen, headline, button in begins:
+        visitor.to(screen, headline)
+        visitor.press(button, exact=True)
+        visitor.until("!!window.allow")
+        visitor.to("proof", "Proof")
+        page.evaluate("allow(); window.allow = null")
+        visitor.until(_ALL_ENDED)
+    visitor.to("home", "Home")
+    visitor.press("Listen", exact=True)
+    visitor.until("!!window.allow")
+    visitor.press("Stop listening")
+    page.evaluate("allow()")
+    visitor.until(_ALL_ENDED)
+    assert [url for url in visitor.requests if url.startswith("ws") or url.endswith("/enrollments")] == []
+
+
+@on_a_phone
+def test_a_screen_that_nobody_touches_lets_go_when_the_session_ends(
+    visitor: Visitor, server: PageServer, voices: Path
+) -> None:
+    """On a shared screen the next one to look must not see it: also not behind a question that was left open."""
+    visitor.page.clock.install()
+    visitor.comes(server.enroll(voices, "ada"))
+    visitor.to("voice", "My voice")
+    visitor.press("Forget my voice", exact=True)
+    with server.services.store.database.writer(server.household) as tx:
+        tx.execute(tables.token.delete().where(tables.token.c.role == "person"))
+    visitor.page.clock.fast_forward(61_000)
+    visitor.sees("Your session has ended")
+    visitor.headline("Your household's own Voice ID")
+    assert visitor.page.locator("dialog").count() == 0
+    assert "Ada" not in visitor.page.locator("body").inner_text()
+    look(visitor, "welcome after the end")
+
+
+@on_a_desktop
+def test_the_page_can_be_used_with_the_keyboard_alone(visitor: Visitor, server: PageServer) -> None:
+    page = visitor.page
+    page.goto(server.link())
+    page.get_by_label("Name").focus()
+    page.keyboard.type("Ada")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="No, thank you").wait_for()
+    assert page.evaluate("document.activeElement.tagName") == "H1"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    assert page.get_by_role("switch").first.is_checked()
+    for _ in range(5):
+        page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "No, thank you"
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", level=1, name="That is fine").wait_for()

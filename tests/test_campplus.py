@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -163,3 +165,33 @@ def test_a_long_clip_gives_its_memory_back(encoder: CamPlusPlus) -> None:
 def _resident_mb() -> float:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096 / 1e6
+
+
+LONG_CLIPS = """
+import numpy as np
+from voiceid.encode.campplus import CamPlusPlus
+from voiceid.service.early import _share_memory
+from voiceid.types import Quality, Speech
+
+def resident_mb():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 1e6
+
+def embed(seconds):
+    sound = np.random.default_rng(seconds).normal(0, 0.1, seconds * 16_000).astype(np.float32)
+    encoder.embed(Speech(sound, Quality(seconds, seconds, -20, 30, 0)))
+
+_share_memory()
+encoder = CamPlusPlus.shipped()
+embed(3)
+before = resident_mb()
+for seconds in (9, 3):
+    embed(seconds)
+print(resident_mb() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells what a process holds")
+def test_what_a_long_clip_needed_is_given_back() -> None:
+    """Nine seconds need 20 MB more than three."""
+    told = subprocess.run([sys.executable, "-c", LONG_CLIPS], check=True, capture_output=True, text=True).stdout
+    assert float(told) < 8

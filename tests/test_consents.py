@@ -75,6 +75,14 @@ def test_the_wordings_differ_by_language_and_purpose() -> None:
     assert len(set(digests)) == len(digests)
 
 
+@pytest.mark.parametrize(("language", "answered"), [("en", "answered"), ("de", "geantwortet"), ("es", "respondió")])
+def test_who_agrees_is_told_that_the_action_is_kept_too(home: Home, language: str, answered: str) -> None:
+    """What `_write` keeps beside sound or text, for either purpose: the moment, the intent, the response."""
+    shown = home.ok("GET", "/v1/policy", params={"language": language})["purposes"]
+    told = {one["purpose"] for one in shown if answered in one["collected"]}
+    assert told == {"save_recordings", "transcripts"}
+
+
 def test_a_stale_policy_is_refused_and_nothing_is_recorded(home: Home) -> None:
     before = home.bytes_on_disk()
     answered = _says(home, "ben", "voice_id", policy_version="0123456789ab")
@@ -115,6 +123,13 @@ def test_a_malformed_decision_is_no_decision(home: Home, wrong: dict[str, Any]) 
 @pytest.mark.parametrize("purpose", ["everything", "share:", "share:A B", "share:" + "x" * 41, "VOICE_ID"])
 def test_an_unknown_purpose_cannot_be_agreed_to(home: Home, purpose: str) -> None:
     assert _says(home, "ben", purpose).status_code == 422
+
+
+@pytest.mark.parametrize("purpose", ["voice_id", "human_review", "share:lights"])
+def test_a_time_that_nothing_would_keep_to_is_refused(home: Home, purpose: str) -> None:
+    """Rather than entered in the ledger: a voiceprint ends with use, age or consent."""
+    assert _says(home, "ben", purpose, retention="days:30").status_code == 422
+    assert _state(home, "ben").get(purpose, {"history": []})["history"] == []
 
 
 def test_a_no_is_remembered_so_that_nobody_asks_again_at_once(home: Home) -> None:
@@ -170,7 +185,7 @@ def test_a_child_needs_an_adult_of_the_household(home: Home, guardians: list[str
 
 
 def test_a_childs_data_ends_after_ninety_days_whatever_was_chosen(home: Home) -> None:
-    home.grants("mia", *GATE, by="ada", retention="until_deleted")
+    home.grants("mia", *GATE, by="ada").grants("mia", GATE[0], by="ada", retention="until_deleted")
     home.reads("mia", takes=1, by="ada")
     (kept,) = home.ok("GET", f"{home['mia'].path}/recordings", home["mia"].headers)["items"]
     assert kept["expires_at"] == (home.clock() - timedelta(seconds=5) + timedelta(days=90)).isoformat()[:19] + "Z"
@@ -276,6 +291,18 @@ def test_a_shorter_time_holds_for_what_is_kept_already(home: Home) -> None:
         for table in (tables.recording, tables.interaction):
             rows = [row for row in home.rows(table) if row.person_id == home["ada"].id]
             assert {row.expires_at - row.created_at for row in rows} == {timedelta(days=days)}
+
+
+@pytest.mark.parametrize("gone", ["save_recordings", "transcripts"])
+def test_what_two_purposes_allowed_ends_with_the_one_that_is_left(home: Home, gone: str) -> None:
+    """The action record was kept for as long as the longer of both; that one is taken back."""
+    left = ({"save_recordings", "transcripts"} - {gone}).pop()
+    home.grants("ada", gone, retention="until_deleted").grants("ada", left, retention="days:30")
+    assert home.asks("ada")["stored"]
+    assert max(home.rows(tables.interaction), key=lambda row: row.created_at).expires_at is None
+    home.withdraws("ada", gone)
+    (row,) = (row for row in home.rows(tables.interaction) if row.created_at == home.clock())
+    assert row.expires_at == row.created_at + timedelta(days=30)
 
 
 # Unbundled: voice ID without recordings.

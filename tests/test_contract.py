@@ -218,6 +218,7 @@ def test_a_recognition_is_told_by_whom_and_goes_with_what_it_left(home: Home) ->
         return [one["who"] for one in told if one["action"] == "recognized"]
 
     before = heard()
+    home.clock.forward(seconds=1)
     assert home.hears("ada", kitchen)["stored"]
     home.clock.forward(seconds=1)
     assert not home.hears("ada", kitchen, alike=0.78)["stored"]
@@ -240,7 +241,9 @@ def test_a_reviewer_hears_one_recording_and_nothing_else(home: Home, monkeypatch
     for path in (f"{ada.path}/recordings/{other}", f"{ada.path}/recordings", ada.path, "people", "tokens"):
         assert home.call("GET", path, second).status_code == 403
     told = home.ok("GET", f"{ada.path}/activity", ada.headers)["items"]
-    assert any(one["who"].startswith("reviewer:") and one["action"] == "recording heard" for one in told)
+    told_why = "Support: I am not recognized"
+    assert next(one["why"] for one in told if one["action"] == "review granted") == told_why
+    assert [one["why"] for one in told if one["who"].startswith("reviewer:")] == [told_why]
     monkeypatch.setattr("enrollment.purge.Purge.run", lambda self, where, purge: self.receipt(where, purge))
     home.call("DELETE", f"{ada.path}/consents/human_review", ada.headers)
     assert home.call("GET", f"{ada.path}/recordings/{one}", second).status_code == 401

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voiceid.calibration import Bars, Term
-from voiceid.decide import decide
+from voiceid.decide import decide, speaks_alone
 from voiceid.ports import Match
 from voiceid.types import ModelId, PersonId, Quality, Verdict
 
@@ -174,3 +174,19 @@ def test_the_order_of_the_household_does_not_matter(scores: list[float], order: 
     assert decide(shuffled, quality(), BARS).confidence == pytest.approx(
         decide(household, quality(), BARS).confidence
     )
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "alone"),
+    [((0.56, 0.0), (0.9, 0.0), True), ((0.54, 0.0), (0.9, 0.0), False), ((0.9, 0.0), (0.54, 0.9), False)],
+)
+def test_whoever_speaks_alone_is_on_either_side(
+    first: tuple[float, ...], second: tuple[float, ...], alone: bool  # noqa: FBT001 a case
+) -> None:
+    """One in ten strangers reaches 0.5 + 0.1 / 2 with two seconds: less than that on one side is somebody else."""
+    sides = [(matches(*first), quality(2.0)), (matches(*second), quality(2.0))]
+    bars = replace(BARS, alone=0.1)
+
+    assert speaks_alone(PersonId("p0"), sides, bars) == alone
+    assert not speaks_alone(PersonId("nobody"), sides, bars)
+    assert speaks_alone(PersonId("p0"), [], bars)

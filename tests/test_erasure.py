@@ -10,7 +10,9 @@ from sqlalchemy import update
 
 from enrollment.purge import OF_HOUSEHOLD, OF_PERSON, SHELVES
 from voiceid.decode import to_flac
+from voiceid.errors import KeysUnavailable
 from voiceid.store import tables
+from voiceid.types import Pcm
 
 
 @pytest.fixture(scope="module")
@@ -160,11 +162,77 @@ def test_a_request_in_flight_keeps_nothing(home: Home, monkeypatch: pytest.Monke
     _nothing_of_ada(home)
 
 
+def test_a_request_in_flight_keeps_nothing_once_the_gate_is_shut(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recordings and text are still agreed to; being named is not, and so nothing can be kept under that name."""
+    before = home.count(tables.recording, "ada")
+    withdrawn: list[object] = []
+
+    def late(pcm: Pcm) -> bytes:
+        withdrawn.append(home.withdraws("ada", "voice_id") if not withdrawn else None)
+        return to_flac(pcm)
+
+    monkeypatch.setattr("enrollment.keep.to_flac", late)
+    assert home.hears("ada")["stored"] is False
+    assert len(withdrawn) == 1
+    assert home.count(tables.recording, "ada") == before
+
+
 def _nothing_of_ada(home: Home) -> None:
     for table in (tables.take, tables.enrollment, tables.voiceprint, tables.recording, tables.interaction,
                   tables.transcript, tables.pseudonym):  # fmt: skip
         assert home.count(table, "ada") == 0, table.name
     assert home.names("ada") is None
+
+
+# What is pending: the keys cannot be destroyed yet.
+
+
+@pytest.fixture
+def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """The key store cannot be written; undone, it can."""
+
+    def refuse(*_: object) -> None:
+        raise KeysUnavailable("read-only")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("voiceid.store.keys.FileKeyStore.bury", refuse)
+        yield patch
+
+
+def test_who_is_being_erased_opens_nothing_any_more(home: Home, stuck: pytest.MonkeyPatch) -> None:
+    """Neither with the session they had, nor as a guardian; and once the keys can be destroyed it comes to its end."""
+    home.joins("mia", kind="child", guardians=("ada", "ben")).grants("mia", *GATE, by="ada")
+    assert home.call("DELETE", home["ada"].path, home.owner).status_code == 202
+    for path in ("people", f"{home['mia'].path}/activity", f"{home['mia'].path}/recordings"):
+        assert home.call("GET", path, home["ada"].headers).status_code == 401
+    assert home.ok("GET", f"{home['mia'].path}/guardians", home["ben"].headers)["guardians"] == [home["ben"].id]
+    stuck.undo()
+    assert home.services.forgetting.resume() == 1
+    _nothing_of_ada(home)
+
+
+def test_without_a_guardian_everything_lapses_also_while_both_are_pending(
+    home: Home, stuck: pytest.MonkeyPatch
+) -> None:
+    home.joins("mia", kind="child", guardians=("ada", "ben")).grants("mia", *GATE, by="ada")
+    for name in ("ada", "ben"):
+        assert home.call("DELETE", home[name].path, home.owner).status_code == 202
+    stuck.undo()
+    assert home.services.forgetting.resume() == 3
+    granted = home.ok("GET", f"{home['mia'].path}/consents", home["mia"].headers)["purposes"]
+    assert [one["purpose"] for one in granted if one["granted"]] == []
+
+
+def test_what_is_pending_holds_up_no_other_erasing(home: Home, stuck: pytest.MonkeyPatch) -> None:
+    """A child, then the last guardian, then the household: each is refused nothing, and each comes to its end."""
+    home.joins("mia", kind="child", guardians=("ada",))
+    for path in (home["mia"].path, home["ada"].path, ""):
+        answered = home.call("DELETE", path, home.owner)
+        assert (answered.status_code, answered.json().get("state")) == (202, "pending")
+    assert home.call("GET", "people", home.owner).status_code == 401
+    stuck.undo()
+    assert home.services.forgetting.resume() == 3
+    assert home.count(tables.person) == home.count(tables.household) == 0
 
 
 # The whole household, and backups.

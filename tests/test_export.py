@@ -29,6 +29,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
             home.grants(name, "transcripts", "adapt")
             assert home.asks(name)["stored"]
         home.withdraws("ada", "adapt")
+        home.grants("ada", "share:lights").hears("ada", home.token("skill", "lights"), alike=0.78)
         home.joins("mia", kind="child", guardians=("ada",))
         home.ok("PATCH", home["mia"].path, home["ada"].headers, json={"of_age_on": "2026-03-20"})
         home.grants("mia", *GATE, "transcripts", by="ada").completes("mia", home.reads("mia", by="ada"), by="ada")
@@ -61,10 +62,12 @@ def test_it_holds_everything_that_is_kept(home: Home) -> None:
     sounds = [content for name, content in files.items() if name.startswith("recordings/")]
     assert len(sounds) == home.count(tables.recording, "ada") == 5
     assert all(decode(content, max_s=60).duration_s == 2.5 for content in sounds)
+    assert [(one["skill"], len(one["pseudonym"])) for one in told["pseudonyms.json"]] == [("lights", 24)]
     assert len(told["ledger.json"]) == len([row for row in home.rows(tables.ledger) if row.person_id == home["ada"].id])
     receipts = [one for name, one in told.items() if name.startswith("receipts/")]
     assert "withdrawn:adapt" in {one["why"] for one in receipts}
     assert {one["action"] for one in told["activity.json"]} >= {"enrolled", "exported", "consent withdrawn"}
+    assert json.loads(exported(home, "mia")["profile.json"])["guardians"] == [home["ada"].id]
     assert {"consents/iso-27560.json", "consents/dpv.jsonld", "consents/kantara.json"} <= set(files)
     assert b"<html" in files["index.html"]
     assert b"will it rain today" in files["index.html"]
@@ -108,8 +111,10 @@ def test_what_is_erased_meanwhile_is_left_out_and_the_rest_arrives(home: Home, m
 def test_a_child_is_told_when_a_guardian_listens(home: Home) -> None:
     recording = next(row.recording_id for row in home.rows(tables.recording) if row.person_id == home["mia"].id)
     assert home.call("GET", f"{home['mia'].path}/recordings/{recording}", home["ada"].headers).is_success
-    told = home.ok("GET", f"{home['mia'].path}/activity", home["ada"].headers)["items"]
-    assert any(one["action"] == "recording heard" and home["ada"].id in one["who"] for one in told)
+    home.ok("GET", f"{home['mia'].path}/consents", home["ada"].headers)
+    told = home.ok("GET", f"{home['mia'].path}/activity", home["mia"].headers)["items"]
+    mine = [one["action"] for one in told if home["ada"].id in one["who"]]
+    assert mine[:2] == ["consents read", "recording heard"]
 
 
 def test_on_the_birthday_that_was_set_everything_lapses_until_they_decide(home: Home) -> None:

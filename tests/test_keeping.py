@@ -12,7 +12,7 @@ from enrollment.purge import Purge
 from voiceid.errors import InvalidRequest, KeysUnavailable, NotFound, StoreUnavailable
 from voiceid.service import keeping, wiring
 from voiceid.settings import Settings
-from voiceid.store import chain, tables
+from voiceid.store import chain, consents, tables
 from voiceid.store.backup import in_use
 
 PASSPHRASE = "correct horse battery"
@@ -48,6 +48,23 @@ def test_a_restored_backup_does_not_bring_back_who_withdrew_since(home: Home, tm
     with home.services.store.database.reader() as tx:
         chain.verify(tx, tables.ledger, home.id)
         chain.verify(tx, tables.activity, home.id)
+
+
+def test_what_was_withdrawn_stays_withdrawn_also_if_the_clock_had_been_set_back(home: Home, tmp_path: Path) -> None:
+    """By its date the withdrawal comes before the yes; in a restored backup it must count all the same."""
+    home.grants("ada", "transcripts", "human_review")
+    keeping.backup(home.settings, tmp_path / "old.db")
+    home.clock.forward(days=-365)
+    home.withdraws("ada", "transcripts")
+    home.withdraws("ada", "human_review")
+    home.close()
+
+    assert keeping.restore(home.settings, tmp_path / "old.db").replayed == 2
+    reopened(home)
+
+    with home.services.store.database.reader() as tx:
+        granted = consents.agreed(tx, home.id, home["ada"].id, home.clock())
+    assert sorted(granted) == ["save_recordings", "voice_id"]
 
 
 def test_without_the_replay_the_rows_would_be_back(

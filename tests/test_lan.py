@@ -139,6 +139,16 @@ def test_keys_and_certificates_are_for_the_service_alone(served: Served) -> None
     assert stat.S_IMODE((served.keys / "tls").stat().st_mode) == 0o700
 
 
+def test_keys_that_were_copied_for_all_to_read_are_shut_again(tmp_path: Path) -> None:
+    settings = Settings(host=ADDRESS, keys_dir=tmp_path)
+    prepare(settings, 8443, NOW)
+    for path, mode in ((tmp_path / "tls", 0o755), (tmp_path / "tls/authority.key", 0o644)):
+        path.chmod(mode)
+    prepare(settings, 8443, NOW)
+    assert stat.S_IMODE((tmp_path / "tls").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "tls/authority.key").stat().st_mode) == 0o600
+
+
 def test_a_live_connection_under_another_name_is_refused_too() -> None:
     app = FastAPI()
 

@@ -259,7 +259,7 @@ def test_only_the_last_chunk_may_be_short(home: Home) -> None:
         assert problem(socket) == "invalid-request"
 
 
-@pytest.mark.parametrize("text", ['{"type": "start"}', "end", "[]"])
+@pytest.mark.parametrize("text", ['{"type": "start"}', "end", "[]", "[" * 50_000], ids=["start", "end", "list", "deep"])
 def test_a_text_that_is_no_word_of_ours_is_refused(home: Home, text: str) -> None:
     with connect(home) as socket:
         Live(socket)

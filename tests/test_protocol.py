@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from voiceid.calibration import Bars, Term
-from voiceid.decide import decide
+from voiceid.decide import decide, speaks_alone
 from voiceid.errors import InvalidRequest
 from voiceid.evaluate.corpora import half, read_corpus
 from voiceid.evaluate.embed import Clips, Voice
@@ -42,11 +42,13 @@ def voice(name: str, direction: np.ndarray, rng: np.random.Generator, spread: fl
     def clips(count: int) -> Clips:
         vectors = direction + spread * rng.normal(size=(count, 64)) / 8
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        return Clips(vectors.astype(np.float32), np.tile(QUALITY, (count, 1)), np.ones(count, np.float32))
+        sides, shares = np.zeros((count, 2, 64), np.float32), np.full((count, 2), 0.5, np.float32)
+        quality = np.tile(QUALITY, (count, 1))
+        return Clips(vectors.astype(np.float32), quality, np.ones(count, np.float32), sides, shares)
 
     def takes() -> Clips:
         heard = clips(4)
-        return Clips(np.stack([heard.vectors, heard.vectors], axis=1), heard.quality, heard.turns)
+        return replace(heard, vectors=np.stack([heard.vectors, heard.vectors], axis=1))
 
     return Voice(name, {0: takes(), 1: takes()}, {(0, SPEECH_S): clips(3), (1, SPEECH_S): clips(3)})
 
@@ -140,7 +142,7 @@ def test_all_trials_at_once_are_decided_as_each_alone(size: int) -> None:
     rng = np.random.default_rng(9)
     wide = replace(
         BARS, evidence=(Term("one", -9.0, 20.0), Term("brevity", 1.0, -2.0), Term("noise", 2.0, -5.0)),
-        tail=(Term("one", 0.0, -9.0), Term("noise", 1.0, 2.0)), crowd=0.5, usual=0.1, one_voice=0.1,
+        tail=(Term("one", 0.0, -9.0), Term("noise", 1.0, 2.0)), crowd=0.5, usual=0.1, doubted=0.1, alone=0.2,
     )  # fmt: skip
     bars = replace(wide, narrow=replace(wide, crowd=0.0, name=0.2, guest_prior=0.2))
     requests = 60
@@ -148,27 +150,36 @@ def test_all_trials_at_once_are_decided_as_each_alone(size: int) -> None:
                         for _ in range(requests)])  # fmt: skip
     nobody = np.zeros(requests, int)
     turns = rng.choice([0.05, 0.9], requests, p=[0.2, 0.8])
-    everyone = np.ones(requests, bool)
-    table = Scores(np.zeros((requests, 1)), nobody, nobody, everyone, quality, turns, nobody[:1], nobody[:1])
+    shares = rng.uniform(0.3, 0.7, (requests, 2))
+    table = Scores(
+        np.zeros((requests, 1)), nobody, nobody, np.ones(requests, bool), quality, turns, np.zeros((requests, 2, 1)),
+        shares, nobody[:1], nobody[:1],
+    )  # fmt: skip
     compared = rng.uniform(-0.2, 1.0, (300, size))
     compared[::17] = -math.inf
     request = rng.integers(requests, size=300)
-    trials = Trials(compared, rng.integers(-1, size, 300), request, request, np.zeros((300, size), int))
+    sides = rng.uniform(-0.2, 1.0, (300, 2, size))
+    trials = Trials(compared, rng.integers(-1, size, 300), request, request, np.zeros((300, size), int), sides)
 
     outcome = ours(trials, table, bars)
 
-    verdicts = set()
+    verdicts, passed = set(), 0
     for row, score in enumerate(compared):
         told = Quality(*map(float, quality[request[row]]))
         by = bars.narrow if is_narrow(told) and bars.narrow else bars
-        decided = decide([Match(PersonId(str(i)), float(x)) for i, x in enumerate(score)], told, by)
-        if by.several_voices(float(turns[request[row]]), told):
+        decided = decide(_matches(score), told, by)
+        beside = [(_matches(side), replace(told, speech_s=told.speech_s * float(share)))
+                  for side, share in zip(sides[row], shares[request[row]], strict=True)]  # fmt: skip
+        doubted = by.doubts(float(turns[request[row]]), told)
+        if doubted and decided.person is not None and not speaks_alone(decided.person, beside, by):
             decided = Decision(Verdict.UNSURE, "several_voices", None, 0.0)
+        passed += doubted and decided.person is not None
         verdicts.add((decided.reason, decided.storable))
         assert outcome.named[row] == (decided.verdict is Verdict.KNOWN)
         assert outcome.stored[row] == decided.storable
         assert outcome.confidence is not None
-        assert outcome.confidence[row] == pytest.approx(decided.confidence, rel=1e-9, abs=1e-12)
+        if not doubted:
+            assert outcome.confidence[row] == pytest.approx(decided.confidence, rel=1e-9, abs=1e-12)
         if decided.person is not None:
             assert outcome.column[row] == int(decided.person)
         if np.isfinite(score[0]):
@@ -176,7 +187,12 @@ def test_all_trials_at_once_are_decided_as_each_alone(size: int) -> None:
             assert outcome.llr[row] == pytest.approx(offset + slope * np.array(by.relative(score.tolist())))
     assert {("recognized", True), ("recognized", False), ("unknown_voice", False)} <= verdicts
     assert ("several_voices", False) in verdicts
+    assert passed > 0
     assert ("ambiguous", False) in verdicts or size == 1
+
+
+def _matches(scores: np.ndarray) -> list[Match]:
+    return [Match(PersonId(str(person)), float(score)) for person, score in enumerate(scores)]
 
 
 def test_similar_guests_are_those_most_like_the_members(people: list[Voice]) -> None:

@@ -1,13 +1,20 @@
 """Consent in standard forms, held to schemas written from the published lists of fields."""
 
+import io
+import json
+import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from home import Home
 
 from enrollment import record as standard
 from voiceid import policy
+from voiceid.store import tables
 from voiceid.types import PURPOSES, Change, HouseholdId, PersonId, Purpose
 from voiceid.views import ConsentRecord, HouseholdView
 
@@ -151,6 +158,37 @@ def test_a_record_names_what_was_shown_and_a_skill_that_learns_of_it() -> None:
     assert policy.wording(Purpose("voice_id"), "de").digest in own["processing"]["privacy_notice"]
     assert standard.kantara_receipt(entry(Purpose("voice_id")), CONTEXT)["sensitive"] is True
     assert standard.kantara_receipt(entry(Purpose("transcripts")), CONTEXT)["sensitive"] is False
+
+
+def test_a_record_never_claims_that_todays_words_were_shown_before() -> None:
+    """The digest of what was shown is kept; the text is stated only if it still fits."""
+    older = replace(entry(Purpose("voice_id")), wording="0" * 64)
+    record = standard.iso_27560(older, CONTEXT)
+
+    jsonschema.validate(record, ISO_27560)
+    assert policy.wording(Purpose("voice_id"), "de").text not in json.dumps(record, ensure_ascii=False)
+    assert "0" * 64 in record["processing"]["privacy_notice"]
+
+
+def test_what_is_handed_out_fits_the_schemas_also_when_details_were_lost(tmp_path: Path) -> None:
+    """The key of one record is gone, as after a damage: the word still counts, and is still told."""
+    with Home(tmp_path / "home") as home:
+        home.joins("ada").grants("ada", "voice_id", "transcripts", "share:music").withdraws("ada", "transcripts")
+        first = min(home.rows(tables.consent_record), key=lambda row: row.seq)
+        home.services.store.keys.destroy([first.key_id])
+        content = home.call("GET", f"{home['ada'].path}/export", home["ada"].headers).content
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        iso, kantara, dpv = (
+            json.loads(archive.read(f"consents/{name}")) for name in ("iso-27560.json", "kantara.json", "dpv.jsonld")
+        )
+    assert (len(iso), len(kantara), len(dpv["@graph"])) == (4, 3, 4)
+    assert iso[0]["processing"]["language"] == "und"
+    for record in iso:
+        jsonschema.validate(record, ISO_27560)
+    for receipt in kantara:
+        jsonschema.validate(receipt, KANTARA)
+    for node in dpv["@graph"]:
+        jsonschema.validate(node, DPV_NODE)
 
 
 def test_the_schemas_refuse_what_is_missing() -> None:

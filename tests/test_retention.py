@@ -188,6 +188,19 @@ def test_what_is_pending_is_not_begun_again(home: Home, monkeypatch: pytest.Monk
     assert home.count(tables.recording, "ada") == 0
 
 
+def test_a_yes_given_anew_in_this_moment_does_not_lapse(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock has found the old yes over; before it comes to write that, there is a new one."""
+    soon = (home.clock() + timedelta(days=1)).isoformat()
+    home.grants("ada", "voice_id", expires_at=soon)
+    home.clock.forward(days=2)
+    calendar = home.services.retention._calendar
+    found = calendar.consents()
+    home.grants("ada", "voice_id")
+    monkeypatch.setattr(calendar, "consents", lambda: found)
+    assert home.services.retention.run() == []
+    assert home.names("ada") == "ada"
+
+
 def test_the_service_keeps_time_by_itself_and_goes_on_after_a_failure(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

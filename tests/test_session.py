@@ -36,9 +36,39 @@ def test_the_token_lies_in_a_cookie_that_no_script_can_read(home: Home) -> None:
 
 
 def test_over_https_the_cookie_never_travels_in_the_clear(home: Home) -> None:
+    client, cookie = over_https(home)
+    assert {"Secure", "Path=/"} <= set(cookie.split("; "))
+    assert cookie.startswith("__Host-voiceid_person=vid_")
+    assert client.get(f"{home['ada'].path}/consents", headers=PERSON).status_code == 200
+
+
+def test_a_page_in_plain_http_can_neither_replace_that_cookie_nor_use_it(home: Home) -> None:
+    """Anybody on the network may forge such a page, under the service's own address."""
+    client, cookie = over_https(home)
+    token, path = cookie.partition("=")[2].partition(";")[0], f"{home['ada'].path}/consents"
+    planted = TestClient(home.client.app, base_url="https://testserver", cookies={"voiceid_person": token})
+    assert planted.get(path, headers=PERSON).status_code == 401
+    assert planted.get("/v1/session").json() == {"sessions": []}
+    assert client.get(path, headers={**PERSON, "origin": "http://testserver"}).status_code == 403
+    assert client.get(path, headers={**PERSON, "origin": "https://testserver"}).status_code == 200
+    with client.websocket_connect(
+        f"wss://testserver{home.path}/listen?session=person", headers={"origin": "http://testserver"}
+    ) as live:
+        assert live.receive_json()["problem"]["type"] == "/problems/not-allowed"
+
+
+def test_where_tls_ends_in_front_of_the_service_the_cookie_is_secure_too(home: Home) -> None:
+    cookie = comes_in(home, origin="https://testserver").headers["set-cookie"]
+    assert "Secure" in cookie
+    headers = {**PERSON, "cookie": cookie.partition(";")[0], "origin": "https://testserver"}
+    assert home.call("GET", f"{home['ada'].path}/consents", headers=headers).status_code == 200
+
+
+def over_https(home: Home) -> tuple[TestClient, str]:
+    """A browser in which Ada is signed in, and its cookie."""
     client = TestClient(home.client.app, base_url="https://testserver")
     code = home.ok("POST", f"{home['ada'].path}/invitations", home.owner)["code"]
-    assert "Secure" in client.post("/v1/session", json={"code": code, "cookie": True}).headers["set-cookie"]
+    return client, client.post("/v1/session", json={"code": code, "cookie": True}).headers["set-cookie"]
 
 
 def test_a_request_must_say_for_which_session_it_speaks(home: Home) -> None:
@@ -49,7 +79,7 @@ def test_a_request_must_say_for_which_session_it_speaks(home: Home) -> None:
 
 
 @pytest.mark.parametrize("headers", [
-    {"origin": "http://evil.example"}, {"origin": "null"}, {"origin": "http://testserver:8000"},
+    {"origin": "http://evil.example"}, {"origin": "null"}, {"origin": "http://testserver:8000"}, {"origin": "http://["},
     {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"},
 ])  # fmt: skip
 def test_another_sites_page_can_neither_use_a_session_nor_plant_one(home: Home, headers: dict[str, str]) -> None:
@@ -82,7 +112,9 @@ def test_signing_out_ends_the_session_everywhere(home: Home) -> None:
     assert home.call("GET", f"{home['ada'].path}/consents", bearer(token)).status_code == 200
     gone = home.call("DELETE", "/v1/session", PERSON)
     assert gone.status_code == 204
-    assert "Max-Age=0" in gone.headers["set-cookie"]
+    dropped = [cookie for cookie in gone.headers.get_list("set-cookie") if "Max-Age=0" in cookie]
+    assert [cookie.partition("=")[0] for cookie in dropped] == ["voiceid_person", "__Host-voiceid_person"]
+    assert "Secure" in dropped[1]
     assert home.call("GET", f"{home['ada'].path}/consents", bearer(token)).status_code == 401
 
 

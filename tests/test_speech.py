@@ -1,5 +1,6 @@
 """What counts as speech, how it is measured, and each reason for not judging it."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -55,6 +56,18 @@ def refused(check: SpeechCheck, samples: Samples, clipping: float = 0) -> Unusab
     found = check(Pcm(samples.astype(np.float32), clipping))
     assert isinstance(found, Unusable), found
     return found
+
+
+def test_the_arranged_network_finds_what_the_published_one_finds(voices: Path) -> None:
+    """Written by `tools/fetch_silero.py` with the published file, which is not shipped."""
+    published = json.loads(Path(__file__).with_name("silero_published.json").read_text())
+    probabilities = np.array(published["probabilities"], np.float32)
+    samples = clip(voices / published["clip"])
+    found = VoiceActivity.shipped()(samples)
+
+    assert found == pytest.approx(probabilities, abs=1e-5)
+    assert find_stretches(found, len(samples)) == find_stretches(probabilities, len(samples))
+    assert 0.1 < (probabilities > 0.5).mean() < 0.99  # it can be told from a constant
 
 
 @pytest.mark.parametrize("who", WHO)

@@ -1,5 +1,6 @@
 """The limits of live connections: how many there are, and how fast anybody may send."""
 
+import asyncio
 import json
 import resource
 import socket
@@ -8,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from home import Home
@@ -15,7 +17,9 @@ from running import Running, running
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from voiceid import listen
 from voiceid.errors import TooManyConnections
+from voiceid.service import stream
 from voiceid.service.stream import PER_TOKEN, OpenStreams
 
 CHUNK = bytes(3200)
@@ -113,3 +117,64 @@ def test_whoever_sends_faster_than_the_service_listens_has_to_wait(service: Runn
         flooding.join(10)
     assert not flooding.is_alive()
     assert grown < FLOOD_BYTES / 4
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    with Home(tmp_path_factory.mktemp("quiet")) as made:
+        yield made
+
+
+def code_of_the_end(home: Home, messages: list[bytes | str], pause_s: float = 0.0) -> str:
+    """Send these, one after the other; the code of the problem that ends the connection."""
+    with home.client.websocket_connect(f"{home.path}/listen", headers=home.owner) as socket_:
+        for message in messages:
+            time.sleep(pause_s)
+            socket_.send_bytes(message) if isinstance(message, bytes) else socket_.send_text(message)
+        while (event := json.loads(socket_.receive_text()))["type"] != "error":
+            pass
+        assert socket_.receive()["code"] == 1008
+    return str(event["problem"]["type"]).removeprefix("/problems/")
+
+
+def test_a_connection_carries_an_hour_of_sound_and_no_more(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert listen.LONGEST_CONNECTION_S == 3600
+    monkeypatch.setattr(listen, "LONGEST_CONNECTION_S", 1)
+    assert code_of_the_end(home, [CHUNK] * 12) == "audio-too-long"
+
+
+def test_whoever_sends_little_stays_no_longer_than_whoever_sends_much(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour of sound in crumbs, or none at all, would hold a place for days."""
+    assert stream.LONGEST_S == 3600
+    monkeypatch.setattr(stream, "LONGEST_S", 0.05)
+    assert code_of_the_end(home, ['{"type": "end"}'] * 4, pause_s=0.03) == "audio-too-long"
+
+
+def test_whoever_reads_nothing_of_what_they_are_told_is_given_up(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their window is shut: from the second event on nothing can be sent, not even why."""
+    assert stream.IDLE_S == 30
+    monkeypatch.setattr(stream, "IDLE_S", 0.05)
+    monkeypatch.setattr(stream, "_LAST_WORD_S", 0.05)
+    coming = [{"type": "websocket.connect"}, {"type": "websocket.receive", "text": '{"type": "end"}'}]
+    told: list[Any] = []
+
+    async def receive() -> Any:
+        return coming.pop(0) if coming else await asyncio.Future()
+
+    async def send(message: Any) -> None:
+        told.append(message)
+        if len(told) > 2:
+            await asyncio.Future()
+
+    path = f"{home.path}/listen"
+    scope = {
+        "type": "websocket", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
+        "headers": [(b"authorization", home.owner["Authorization"].encode())], "subprotocols": [],
+        "asgi": {"version": "3.0"}, "scheme": "ws", "client": ("test", 1), "server": ("test", 1),
+    }  # fmt: skip
+    asyncio.run(asyncio.wait_for(home.client.app(scope, receive, send), 5))
+    assert [json.loads(message["text"])["type"] for message in told[1:]] == ["listening", "listening", "error"]
+    assert json.loads(told[-1]["text"])["problem"]["type"] == "/problems/idle"
+    assert len(home.services.streams) == 0

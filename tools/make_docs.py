@@ -4,7 +4,7 @@
 - docs/errors.md: the table of codes, from voiceid.errors; the rest of the page is written by hand
 - docs/api.md: from the service's own /openapi.json
 - docs/retention.md and docs/privacy/: from the policy, the tables and the registered stores
-- docs/accuracy.md: its tables, from docs/accuracy.json, which `voiceid eval --json` writes
+- docs/accuracy.md: its tables, from docs/accuracy.json, which `voiceid eval --json` writes, and from docs/paired.json
 - docs/listen.md: the table of figures, from docs/listen.json, which `python -m benchmarks.live --out` writes
 - docs/adapt.md: its figures, from docs/adapt.json, which `python -m voiceid.evaluate.ageing --out` writes
 - docs/screens: a picture of a real `voiceid demo` and, where there is a Chromium, of every screen; unless --pages
@@ -30,6 +30,7 @@ from rich.console import Console
 from rich.text import Text
 
 from voiceid.errors import VoiceIdError
+from voiceid.evaluate.paired import table as paired_table
 from voiceid.evaluate.tables import tables
 from voiceid.service.wiring import build, create_app
 from voiceid.settings import NOT_SETTINGS, Settings
@@ -206,7 +207,7 @@ def pages() -> dict[Path, str]:
     return {
         DOCS / "settings.md": settings_page(),
         **{DOCS / name: text for name, text in privacy_pages.pages().items()},
-        DOCS / "accuracy.md": _with_figures("accuracy", tables),
+        DOCS / "accuracy.md": _with_figures("accuracy", accuracy_figures),
         DOCS / "listen.md": _with_figures("listen", live_figures),
         DOCS / "adapt.md": _with_figures("adapt", adapt_figures),
         DOCS / "errors.md": errors_page((DOCS / "errors.md").read_text()),
@@ -220,6 +221,13 @@ def _with_figures(name: str, write: Callable[[dict[str, Any]], str]) -> str:
     before, _, rest = (DOCS / f"{name}.md").read_text().partition(begin)
     _, _, after = rest.partition(end)
     return f"{before}{begin}\n\n{write(json.loads((DOCS / f'{name}.json').read_text()))}\n{end}{after}"
+
+
+def accuracy_figures(found: dict[str, Any]) -> str:
+    """Every table of the evaluation, and what the accelerated encoder changes, from docs/paired.json."""
+    both = json.loads((DOCS / "paired.json").read_text())
+    head = f"**The accelerated encoder, request by request** (`{both['command']}`; shares in per cent)"
+    return f"{tables(found)}\n\n{head}\n\n{paired_table(both)}"
 
 
 def adapt_figures(found: dict[str, Any]) -> str:
@@ -259,6 +267,9 @@ def live_figures(found: dict[str, Any]) -> str:
         one = found["shares"][part]
         low, high = (f"{100 * bound:.1f}" for bound in one["ci95"])
         rows.append((words, f"{one['count']} of {one['of']}", f"{100 * one['share']:.1f} %", f"{low} to {high}"))
+        keys = [key for key in found if key.startswith(f"{part}_") and key not in what]
+        causes = {key.removeprefix(f"{part}_"): found[key] for key in keys}
+        rows += [(f"… because of `{cause}`", str(count), "", "") for cause, count in sorted(causes.items())]
     made = f"`{found['command']}`, encoder `{found['encoder']}`, policy `{found['policy']}`"
     head = f"{made}, {found['households']} households:"
     return f"{head}\n\n" + table(("what", "counted", "share", "95 % interval, %"), rows)

@@ -26,7 +26,7 @@ campplus-int8.onnx
     The same network and licence. Changed once more: rearranged and rounded to 8 bits by tools/quantize_campplus.py.
 
 silero_vad.onnx
-    Silero VAD 6.2.3, file silero_vad_16k_sequence.onnx, unchanged.
+    Silero VAD 6.2.3, file silero_vad_16k_sequence.onnx. Changed: rearranged by tools/silero_graph.py, same weights.
 
     {mit}
 

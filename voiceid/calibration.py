@@ -67,7 +67,11 @@ class Bars:
     early: float = 1.0
     """Share of `name` that is allowed while somebody is still speaking: there are several looks at one utterance."""
     one_voice: float = -1.0
-    """Least `Embedding.turn` of a clip in which one person speaks, where noise does not count."""
+    """Least `Embedding.turn` of a clip of one person, where noise does not count and nothing else is known."""
+    doubted: float = -1.0
+    """`Embedding.turn` below which both sides of that moment are compared with whoever is named, too."""
+    alone: float = 1.0
+    """Share of strangers whose side of a clip may pass for the named person's."""
     crowd: float = 0.0
     """Share of the other members' mean score that is taken off each score, 0..1: what a whole household has in
     common, its room, its devices, its language, tells nobody apart."""
@@ -83,6 +87,10 @@ class Bars:
     def several_voices(self, turn: float, quality: Quality) -> bool:
         """Whether two people spoke in a clip. In noise nobody can tell: there a pause differs as much from a word."""
         return turn < self.one_voice and self.features(quality)["noise"] == 0
+
+    def doubts(self, turn: float, quality: Quality) -> bool:
+        """Whether two people may have spoken, so that it is worth to look at either side."""
+        return turn < max(self.doubted, self.one_voice) and self.features(quality)["noise"] == 0
 
     def while_speaking(self) -> "Bars":
         """The bars for speech that is still going on."""
@@ -162,6 +170,8 @@ class Bars:
             same_person=float(entry["same_person"]),
             early=float(entry["early"]),
             one_voice=float(entry["one_voice"]),
+            doubted=float(entry["doubted"]),
+            alone=float(entry["alone"]),
             crowd=float(entry["crowd"]),
             usual=float(entry["usual"]),
             projection=projection,
@@ -170,12 +180,14 @@ class Bars:
         return bars
 
     def _check(self) -> None:
-        numbers = [self.apart, self.ask, self.same_voice, self.same_person, self.one_voice, self.crowd, self.usual]
-        numbers += self.speech_s
+        numbers = [self.apart, self.ask, self.same_voice, self.same_person, self.one_voice, self.doubted]
+        numbers += [self.crowd, self.usual, *self.speech_s]
         numbers += [value for term in self.evidence + self.tail for value in (term.offset, term.slope)]
         if not all(map(math.isfinite, numbers)):
             raise ValueError("a bar is not a number")
         if not all(0 < share < 1 for share in (self.guest_prior, self.name, self.store, self.early / 2)):
+            raise ValueError("a share lies between 0 and 1")
+        if not 0 < self.alone <= 1:
             raise ValueError("a share lies between 0 and 1")
         if not 0 < self.speech_s[0] < self.speech_s[1]:
             raise ValueError("speech_s must rise")

@@ -13,7 +13,7 @@ import numpy as np
 
 from voiceid.calibration import Bars
 from voiceid.ports import Match
-from voiceid.types import Decision, Quality, Verdict
+from voiceid.types import Decision, PersonId, Quality, Verdict
 
 _MOST_ODDS = 500.0
 """Natural log; beyond it exp() overflows, and nothing changes."""
@@ -47,6 +47,17 @@ def decide(matches: Sequence[Match], quality: Quality, bars: Bars) -> Decision:
         return Decision(Verdict.UNSURE, "ambiguous", None, confidence, best.score, bar)
     storable = best.score >= bars.threshold(bars.store, len(matches), quality) + common
     return Decision(Verdict.KNOWN, "recognized", best.person, confidence, best.score, bar, storable=storable)
+
+
+def speaks_alone(person: PersonId, sides: Sequence[tuple[Sequence[Match], Quality]], bars: Bars) -> bool:
+    """Whether either side of a clip may be this person's: it reaches what a share `bars.alone` of strangers reach."""
+    return all(_may_be(person, matches, quality, bars) for matches, quality in sides)
+
+
+def _may_be(person: PersonId, matches: Sequence[Match], quality: Quality, bars: Bars) -> bool:
+    relative = bars.relative([match.score for match in matches])
+    score = next((s for match, s in zip(matches, relative, strict=True) if match.person == person), -math.inf)
+    return score >= bars.threshold(bars.alone, 1, quality)
 
 
 def _odds(scores: Sequence[float], people: int, quality: Quality, bars: Bars) -> tuple[float, float]:

@@ -88,7 +88,7 @@ class Indexes:
     name = "index"
 
     def __init__(
-        self, voiceprints: Voiceprints, model_id: ModelId, dim: int, *, at_most: int, bars: Bars | None = None
+        self, voiceprints: Voiceprints, model_id: ModelId, dim: int, *, at_most: int, bars: Bars | None
     ) -> None:
         self._voiceprints = voiceprints
         self._model_id = model_id

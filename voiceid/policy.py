@@ -130,6 +130,11 @@ def default_retention(purpose: Purpose) -> str | None:
     return next((row.default for row in SCHEDULE if row.purpose == purpose), None)
 
 
+def has_its_own_time(purpose: Purpose) -> bool:
+    """Whether a person chooses how long to keep what this allows. A voiceprint ends with use, age or consent."""
+    return purpose in {SAVE_RECORDINGS, TRANSCRIPTS, ADAPT}
+
+
 def expiry(retention: str | None, kept_since: datetime, *, child: bool = False) -> datetime | None:
     """When something kept since then must be gone; None: when it is deleted."""
     days = _days(retention)

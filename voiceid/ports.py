@@ -156,12 +156,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Heard:
-    """What a name rests on, sound over a telephone aside."""
+    """What a name rests on."""
 
     speech: Speech
     embedding: Embedding
     epoch: int
     """The household's, as it was compared."""
+    narrow: bool = False
+    """Over a telephone."""
 
 
 class Keeper(Protocol):

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from voiceid.calibration import Bars
 from voiceid.consent import permit
-from voiceid.decide import decide
+from voiceid.decide import decide, speaks_alone
+from voiceid.encode import sides_of
 from voiceid.errors import NotEnrolled, VoiceIdError
 from voiceid.match import Indexes
 from voiceid.ports import (
@@ -45,7 +46,7 @@ class _Compared(NamedTuple):
     people: frozenset[PersonId]
     """Who was compared with it."""
     heard: Heard | None
-    """None: over a telephone."""
+    """None: the sound could not be judged."""
 
 
 _TELLS_NOTHING = frozenset({"device", "skill"})
@@ -157,19 +158,24 @@ class Recognizer:
         return compared
 
     def _match(self, speech: Speech, household: HouseholdId, *, narrow: bool, ends: bool) -> _Compared:
+        by_telephone = narrow and self.bars.narrow is not None
+        bars = self.bars.narrow if narrow and self.bars.narrow else self.bars
+        bars = bars if ends else bars.while_speaking()
         probe = self.encoder.embed(speech)
+        doubted = bars.doubts(probe.turn, speech.quality)
+        sides = sides_of(self.encoder, speech, probe.turn_at_s) if doubted else []
         gate = self.consents.gate(household)
         allowed = permit(gate, self.purposes)
-        if narrow and self.bars.narrow:
-            bars, matches = self.bars.narrow, self.indexes.nearest(probe, among=allowed, narrow=True)
+        matches = self.indexes.nearest(probe, among=allowed, narrow=by_telephone)
+        decision = decide(matches, speech.quality, bars) if matches else _nobody(gate)
+        if decision.person is not None:
+            heard_there = [(self.indexes.nearest(side, among=allowed, narrow=by_telephone), q) for side, q in sides]
+            several = not speaks_alone(decision.person, heard_there, bars)
         else:
-            bars, matches = self.bars, self.indexes.nearest(probe, among=allowed)
-        bars = bars if ends else bars.while_speaking()
-        if bars.several_voices(probe.turn, speech.quality):
+            several = bars.several_voices(probe.turn, speech.quality)
+        if several:
             decision = Decision(Verdict.UNSURE, "several_voices", None, 0.0)
-        else:
-            decision = decide(matches, speech.quality, bars) if matches else _nobody(gate)
-        heard = None if narrow else Heard(speech, probe, gate.epoch)
+        heard = Heard(speech, probe, gate.epoch, narrow)
         return _Compared(decision, frozenset(match.person for match in matches), heard)
 
     def _profile(self, household: HouseholdId, decision: Decision) -> Profile | None:

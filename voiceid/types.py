@@ -112,6 +112,8 @@ class Embedding:
     turn: float = 1.0
     """Least cosine between what was said before a moment of the clip and after it, -1..1: where one speaker hands over
     to another it falls. 1 where the clip is too short, or the encoder cannot tell."""
+    turn_at_s: float = 0.0
+    """Where that moment is, seconds from the beginning of the clip."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,5 +1,6 @@
 """Speech -> Embedding: which encoder, by its name."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from voiceid.encode.campplus import CamPlusPlus
 from voiceid.ports import Encoder
 from voiceid.speech import is_narrow, over_telephone
-from voiceid.types import Embedding, Speech
+from voiceid.types import SAMPLE_RATE_HZ, Embedding, Quality, Speech
 
 
 def open_encoder(name: str, models_dir: Path) -> Encoder:
@@ -34,3 +35,13 @@ def take_views(encoder: Encoder, speech: Speech, heard: Embedding | None = None)
     """
     first = (heard or encoder.embed(speech)).vector
     return np.stack([first, first if is_narrow(speech.quality) else encoder.embed(over_telephone(speech)).vector])
+
+
+def sides_of(encoder: Encoder, speech: Speech, at_s: float) -> list[tuple[Embedding, Quality]]:
+    """What was said before a moment of a clip, and after it, each with its share of the net speech."""
+    cut, whole = round(at_s * SAMPLE_RATE_HZ), len(speech.samples)
+    found = []
+    for part in (speech.samples[:cut], speech.samples[cut:]):
+        quality = replace(speech.quality, speech_s=speech.quality.speech_s * len(part) / whole)
+        found.append((encoder.embed(Speech(part, quality)), quality))
+    return found

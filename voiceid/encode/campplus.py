@@ -9,6 +9,8 @@ from voiceid.onnx import Network
 from voiceid.types import Embedding, ModelId, Speech
 
 _SHORTEST = FRAME + 2 * STEP
+_FIRST_TURN_S, _BETWEEN_TURNS_S = 1.0, 0.2
+"""Where the network looks for a change of voice."""
 
 Variant = Literal["campplus", "campplus-int8"]
 """In single precision, and in 8 bits; embeddings of the two never meet."""
@@ -42,6 +44,10 @@ class CamPlusPlus:
         if len(speech.samples) < _SHORTEST:
             raise ValueError("less than three frames of speech")
         features = centred(log_mel(speech.samples))
-        (vector,), *told = self._network.run({"features": features[np.newaxis]})
-        turn = min((float(turns.min()) for turns in told if turns.size), default=1.0)
-        return Embedding(vector / np.linalg.norm(vector), self.model_id, turn)
+        (vector,), (turns,) = self._network.run({"features": features[np.newaxis]})
+        direction = vector / np.linalg.norm(vector)
+        if not turns.size:
+            return Embedding(direction, self.model_id)
+        sharpest = int(turns.argmin())
+        turn_at_s = _FIRST_TURN_S + _BETWEEN_TURNS_S * sharpest
+        return Embedding(direction, self.model_id, float(turns[sharpest]), turn_at_s)

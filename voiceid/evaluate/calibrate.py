@@ -63,8 +63,8 @@ POLICIES = {
 """What each policy promises: the share of guests' requests that may get a name, and the odds between two members."""
 STORE = 0.0005
 """Half of what the storage bar promises, one guest in a thousand: it rests on the rarest of scores."""
-EARLY = 0.25
-"""Share of `name` for speech that is still going on: four looks or so, each of which may name a guest."""
+EARLY = 0.5
+"""Share of `name` while somebody still speaks: of four looks or so each may name a guest. From `early.py`."""
 ASK = 0.0
 """Log odds of "unsure": as likely as not."""
 BASELINE_FPIR = 0.01
@@ -342,8 +342,9 @@ def main() -> None:
     np.savez(folder / f"{encoder.model_id}.npz", **matrices)
     entries = json.loads(options.out.read_text()) if options.out.exists() else {}
     before = entries.get(encoder.model_id, {})
-    kept = {name: before[name] for name in ("one_voice", "turns") if name in before}  # found by `turns.py`
-    entries[encoder.model_id] = {"one_voice": -1.0} | kept | entry
+    of_turns = {"one_voice": -1.0, "doubted": -1.0, "alone": 1.0, "turns": None}  # found by `turns.py`
+    kept = {name: before.get(name, nothing) for name, nothing in of_turns.items()}
+    entries[encoder.model_id] = kept | entry
     options.out.write_text(json.dumps(entries, indent=1, sort_keys=True) + "\n")
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voiceid.decode import FULL_SCALE, decode
-from voiceid.encode import take_views
+from voiceid.encode import sides_of, take_views
 from voiceid.evaluate.channels import Channel, Condition
 from voiceid.evaluate.corpora import CONTENT_TYPES, Speaker
 from voiceid.ports import Encoder, SpeechCheck
@@ -28,6 +28,8 @@ TAKES = 4
 """Clips that enroll."""
 REQUESTS = 5
 """Requests of one length from one side, at most."""
+LOOKED_AT = 0.3
+"""`Embedding.turn` below which both sides are embedded; above any bar that asks for them."""
 LONGEST_S = 60.0
 _EXCESS_S = 0.15
 """Net speech that a request may hold beyond its length."""
@@ -47,6 +49,10 @@ class Clips:
     """Shape (n, fields of `Quality`), in their order."""
     turns: NDArray[np.float32]
     """`Embedding.turn` of each, shape (n,); 1 for takes, and where the speech check refused."""
+    sides: NDArray[np.float32]
+    """What was said before that moment and after it, shape (n, 2, dim); zeros where it is at least `LOOKED_AT`."""
+    shares: NDArray[np.float32]
+    """How much of the net speech lies on either side, shape (n, 2)."""
 
     @property
     def usable(self) -> NDArray[np.bool_]:
@@ -130,7 +136,7 @@ class Studio:
         file = self._cache / f"{key}.npz"
         if file.exists():
             with np.load(file) as kept:
-                return Clips(kept["vectors"], kept["quality"], kept["turns"])
+                return Clips(**{one.name: kept[one.name] for one in fields(Clips)})
         if length_s is None:
             pieces = [tape.samples(i) for i in side]
         else:
@@ -139,7 +145,7 @@ class Studio:
         heard = [condition.apply(p, name) for p, name in zip(pieces, names, strict=True)]
         clips = self._embed(heard) if length_s else self._embed_takes(heard)
         partial = file.with_suffix(f".{os.getpid()}.npz")
-        np.savez(partial, vectors=clips.vectors, quality=clips.quality, turns=clips.turns)
+        np.savez(partial, **{one.name: getattr(clips, one.name) for one in fields(Clips)})
         partial.replace(file)
         return clips
 
@@ -167,14 +173,18 @@ class Studio:
     def _embed(self, sounds: Sequence[Samples]) -> Clips:
         vectors = np.zeros((len(sounds), self._encoder.dim), np.float32)
         quality = np.zeros((len(sounds), len(fields(Quality))))
-        turns = np.ones(len(sounds), np.float32)
+        turns, (sides, shares) = np.ones(len(sounds), np.float32), self._no_sides(len(sounds))
         for row, samples in enumerate(sounds):
             checked = self._heard(samples)
             quality[row] = astuple(checked.quality)
             if isinstance(checked, Speech):
                 heard = self._encoder.embed(checked)
                 vectors[row], turns[row] = heard.vector, heard.turn
-        return Clips(vectors, quality, turns)
+                if heard.turn < LOOKED_AT:
+                    for place, (side, q) in enumerate(sides_of(self._encoder, checked, heard.turn_at_s)):
+                        sides[row, place] = side.vector
+                        shares[row, place] = q.speech_s / checked.quality.speech_s
+        return Clips(vectors, quality, turns, sides, shares)
 
     def _embed_takes(self, sounds: Sequence[Samples]) -> Clips:
         vectors = np.zeros((len(sounds), 2, self._encoder.dim), np.float32)
@@ -184,7 +194,10 @@ class Studio:
             quality[row] = astuple(checked.quality)
             if isinstance(checked, Speech) and not too_noisy(checked.quality):
                 vectors[row] = take_views(self._encoder, checked)
-        return Clips(vectors, quality, np.ones(len(sounds), np.float32))
+        return Clips(vectors, quality, np.ones(len(sounds), np.float32), *self._no_sides(len(sounds)))
+
+    def _no_sides(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return np.zeros((count, 2, self._encoder.dim), np.float32), np.full((count, 2), 0.5, np.float32)
 
     def _heard(self, samples: Samples) -> Speech | Unusable:
         return self._check(Pcm(samples, clipping=float(np.mean(np.abs(samples) >= FULL_SCALE))))

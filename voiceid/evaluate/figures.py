@@ -12,6 +12,7 @@ from voiceid.calibration import Bars
 from voiceid.evaluate import metrics
 from voiceid.evaluate.protocol import GUEST, Floats, Ints, Scores, Trials
 from voiceid.evaluate.weighted import Comparisons, Searches, draws
+from voiceid.speech import is_narrow
 from voiceid.types import Quality
 
 ROUNDS = 300
@@ -46,13 +47,16 @@ def ours(trials: Trials, table: Scores, bars: Bars) -> Outcome:
     """What the product decides: two voices or one, then `decide`, for all trials. A test holds them together."""
     requests, back = np.unique(trials.request, return_inverse=True)
     size = trials.scores.shape[1]
-    told = np.array([_told(row, turn, bool(far), size, bars) for row, turn, far in zip(
-        table.quality[requests], table.turns[requests], table.narrow[requests], strict=True)])[back]  # fmt: skip
-    offset, slope, to_name, to_store, apart, crowd, usual, guests, several = told.T
+    told = np.array([_told(table, row, size, bars) for row in requests])[back]
+    offset, slope, to_name, to_store, apart, crowd, usual, guests, doubted, *to_be_alone = told.T
     heard = trials.heard
-    judged = heard & (several == 0)
-    scores = np.where(heard[:, None], trials.scores, 0.0)
-    relative = scores - crowd[:, None] * (scores.sum(axis=1, keepdims=True) + usual[:, None] - scores) / size
+
+    def less_the_crowd(scores: Floats) -> Floats:
+        others = scores.sum(axis=1, keepdims=True) + usual[:, None] - scores
+        found: Floats = scores - crowd[:, None] * others / size
+        return found
+
+    relative = less_the_crowd(np.where(heard[:, None], trials.scores, 0.0))
     column = np.argmax(trials.scores, axis=1)
     rows = np.arange(len(column))
     prior = np.log((1 - guests) / size)
@@ -63,6 +67,8 @@ def ours(trials: Trials, table: Scores, bars: Bars) -> Outcome:
     rest = np.logaddexp.reduce(others, axis=1)
     against_all = np.clip(best - np.logaddexp(rest, np.log(guests)), -500, 500)
     reached = relative[rows, column]
+    alone = [less_the_crowd(trials.sides[:, side])[rows, column] >= bar for side, bar in enumerate(to_be_alone)]
+    judged = heard & ((doubted == 0) | (alone[0] & alone[1]))
     named = judged & (reached >= to_name) & (best - rest >= apart)
     llr = weights - prior[:, None]
     return Outcome(
@@ -75,14 +81,16 @@ def ours(trials: Trials, table: Scores, bars: Bars) -> Outcome:
     )
 
 
-def _told(quality: Floats, turn: float, narrow: bool, size: int, bars: Bars) -> tuple[float, ...]:  # noqa: FBT001 one of a row's columns
+def _told(table: Scores, row: int, size: int, bars: Bars) -> tuple[float, ...]:
     """All that the bars say of one request."""
-    by = bars.narrow if narrow and bars.narrow else bars
-    q = Quality(*map(float, quality))
+    q = Quality(*map(float, table.quality[row]))
+    by = bars.narrow if bars.narrow and is_narrow(q) else bars
     offset, slope = by.likelihood(q)
-    several = by.several_voices(turn, q)
+    doubted = by.doubts(float(table.turns[row]), q)
+    sides = (replace(q, speech_s=q.speech_s * float(share)) for share in table.shares[row])
+    to_be_alone = (by.threshold(by.alone, 1, side) for side in sides)
     to_name, to_store = by.threshold(by.name, size, q), by.threshold(by.store, size, q)
-    return offset, slope, to_name, to_store, by.apart, by.crowd, by.usual, by.guest_prior, several
+    return offset, slope, to_name, to_store, by.apart, by.crowd, by.usual, by.guest_prior, doubted, *to_be_alone
 
 
 def plain(trials: Trials, baseline: Mapping[str, float]) -> Outcome:

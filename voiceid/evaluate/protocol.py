@@ -74,6 +74,10 @@ class Scores:
     """Shape (requests, fields of `Quality`)."""
     turns: Floats
     """`Embedding.turn` of each request, shape (requests,)."""
+    sides: Floats
+    """Shape (requests, 2, enrollments), cosine of what was said before that moment, and after it."""
+    shares: Floats
+    """Of the net speech, on either side, shape (requests, 2)."""
     owner: Ints
     """Whose each enrollment is."""
     owner_side: Ints
@@ -98,6 +102,8 @@ class Trials:
     """Row of `Scores`: trials of the same request are not independent."""
     members: Ints
     """Shape (trials, household size): whose column it is."""
+    sides: Floats
+    """Shape (trials, 2, household size), as in `Scores`."""
 
     @property
     def heard(self) -> NDArray[np.bool_]:
@@ -124,16 +130,21 @@ def scores(voices: Sequence[Voice], speech_s: float, bars: Bars | None = None) -
     vectors = np.concatenate([clips.vectors for _, _, clips in asked])
     counts = [len(clips) for _, _, clips in asked]
     quality = np.concatenate([clips.quality for _, _, clips in asked])
-    matrix = _compared(vectors, [takes[:, 0] for _, _, takes in enrolled], bars)
+    heard = [vectors, *np.concatenate([clips.sides for _, _, clips in asked]).swapaxes(0, 1)]
+    matrices = [_compared(some, [takes[:, 0] for _, _, takes in enrolled], bars) for some in heard]
     if bars and bars.narrow:
-        over_telephone = _compared(vectors, [takes[:, 1] for _, _, takes in enrolled], bars.narrow)
-        matrix = np.where(quality[:, -1:] < NARROW_DB, over_telephone, matrix)
+        over_telephone = [_compared(some, [takes[:, 1] for _, _, takes in enrolled], bars.narrow) for some in heard]
+        narrow = quality[:, -1:] < NARROW_DB
+        matrices = [np.where(narrow, *both) for both in zip(over_telephone, matrices, strict=True)]
+    matrix, *sides = matrices
     return Scores(
         matrix=matrix,
         speaker=np.repeat([i for i, _, _ in asked], counts),
         side=np.repeat([side for _, side, _ in asked], counts),
         usable=np.concatenate([clips.usable for _, _, clips in asked]),
         quality=quality,
+        sides=np.stack(sides, axis=1),
+        shares=np.concatenate([clips.shares for _, _, clips in asked]).astype(np.float64),
         turns=np.concatenate([clips.turns for _, _, clips in asked]).astype(np.float64),
         owner=np.array([i for i, _, _ in enrolled]),
         owner_side=np.array([side for _, side, _ in enrolled]),
@@ -207,4 +218,5 @@ def _most_alike(alike: Floats, inside: Ints, others: Ints) -> Ints:
 
 def _trials(table: Scores, request: Ints, own: Ints, columns: Ints) -> Trials:
     compared = np.where(table.usable[request][:, None], table.matrix[request[:, None], columns], -np.inf)
-    return Trials(compared, own, table.speaker[request], request, table.owner[columns])
+    sides = table.sides[request[:, None], :, columns].swapaxes(1, 2)
+    return Trials(compared, own, table.speaker[request], request, table.owner[columns], sides)

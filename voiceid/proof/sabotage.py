@@ -64,9 +64,9 @@ def _epoch_check() -> list[Change]:
     """An index is taken for current whatever has happened since it was built."""
     searched = Indexes.nearest
 
-    def nearest(self: Any, probe: Any, *, among: Any) -> Any:
+    def nearest(self: Any, probe: Any, *, among: Any, **more: Any) -> Any:
         held = self._held.get(among.household)
-        return searched(self, probe, among=replace(among, epoch=held.epoch) if held else among)
+        return searched(self, probe, among=replace(among, epoch=held.epoch) if held else among, **more)
 
     return [(Indexes, "nearest", nearest)]
 
@@ -90,8 +90,8 @@ def _consent_at_writing() -> list[Change]:
     keeper: Any = vars(wiring)["RequestKeeper"]
     read, known = keeper._kept_purposes, dict[Any, Any]()  # noqa: SLF001 what is to be broken
 
-    def kept_purposes(self: Any, tx: Any, owner: Any) -> Any:
-        now = read(self, tx, owner)
+    def kept_purposes(self: Any, tx: Any, owner: Any, _heard: Any) -> Any:
+        now = read(self, tx, owner, None)
         known[owner] = {**known.get(owner, {}), **now}
         return known[owner]
 

@@ -87,8 +87,7 @@ def _authority(folder: Path, now: datetime) -> tuple[x509.Certificate, ec.Ellipt
             return found, key
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"voiceid household {secrets.token_hex(2)}")])
-    domains = (*HOME_DOMAINS, *([host_name()] if host_name() else []))
-    allowed = [*map(x509.DNSName, domains), *map(x509.IPAddress, HOME_NETWORKS)]
+    allowed = [*map(x509.DNSName, HOME_DOMAINS), *map(x509.IPAddress, HOME_NETWORKS)]
     made = (
         _begun(name, name, key, now, AUTHORITY_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

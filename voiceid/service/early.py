@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from voiceid.ports import Encoder
     from voiceid.speech import VoiceActivity
 
-_M_ARENA_MAX = -8
-"""The name of the setting in glibc's malloc.h."""
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+"""The names of the settings in glibc's malloc.h."""
+_MIB = 1024 * 1024
 
 
 class Networks:
@@ -45,12 +46,21 @@ def settled() -> None:
     """Everything is loaded: from here on collect garbage, but not among what stays."""
     gc.freeze()
     gc.enable()
+    with contextlib.suppress(AttributeError):  # as below
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _share_memory() -> None:
-    """Have all threads take memory from one place: in glibc's many places 15 MB more stayed behind unused."""
-    with contextlib.suppress(AttributeError):  # another C library has no such setting, and no such places
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+    """Have all threads take memory from one place: in glibc's many places 15 MB more stayed behind unused.
+
+    What is large is taken from the system and given back one by one, so that no long clip leaves a hole behind: by
+    itself glibc stops doing so once it has freed the file of a network.
+    """
+    with contextlib.suppress(AttributeError):  # another C library has no such settings, and no such places
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_ARENA_MAX, 1)
+        library.mallopt(_M_MMAP_THRESHOLD, _MIB)
+        library.mallopt(_M_TRIM_THRESHOLD, 4 * _MIB)
 
 
 def _encoder(settings: Settings) -> "Encoder":

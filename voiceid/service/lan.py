@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from voiceid.errors import InvalidSettings
+from voiceid.errors import InvalidSettings, KeysUnavailable
 from voiceid.service.authority import HOME_NETWORKS, RENEW_DAYS, Certified, certify, host_name
 from voiceid.service.hosts import HERE, extra_hosts, is_address
 from voiceid.settings import Settings
@@ -65,10 +65,25 @@ def prepare(settings: Settings, port: int, now: datetime) -> Lan:
     """
     addresses = _addresses(settings.host)
     own = host_name()
-    names = (f"{own}.local", own) if own and own not in HERE else ()
+    names = (f"{own}.local",) if own and own not in HERE else ()  # not bare: "dev" would vouch for a whole TLD
     listed = [name for name in extra_hosts(settings) if name not in names and not is_address(name)]
-    certified = certify(settings.keys_dir / "tls", (*addresses, *names, *HERE, *listed), now)
+    folder = settings.keys_dir / "tls"
+    _shut(folder)
+    certified = certify(folder, (*addresses, *names, *HERE, *listed), now)
     return Lan(addresses, port, certified)
+
+
+def _shut(folder: Path) -> None:
+    """Take away what others may do with the keys: whoever copied or restored them may have let everybody read them.
+
+    Raises: KeysUnavailable.
+    """
+    try:
+        for path in (folder, *folder.glob("*.key")):
+            if path.exists() and path.stat().st_mode & 0o077:
+                path.chmod(path.stat().st_mode & 0o700)
+    except OSError as error:
+        raise KeysUnavailable(f"the household's keys are open to others: {error}") from error
 
 
 def _addresses(host: str) -> tuple[str, ...]:

@@ -1,12 +1,12 @@
 """Sessions of the page: the token lies in a cookie that no script can read and no other site can use.
 
 A browser may hold two at once, the owner's and a person's; every request says in a header which of them it speaks for.
-Another site's page cannot send that header, and its `Origin` gives it away.
+Another site's page cannot send that header, and its `Origin` gives it away. Over HTTPS the cookies' names begin with
+`__Host-`: a page in plain HTTP, which anybody on the network may forge, can neither set nor replace them.
 """
 
 from datetime import datetime
 from typing import Literal
-from urllib.parse import urlsplit
 
 from fastapi import Response
 from fastapi.requests import HTTPConnection
@@ -33,7 +33,7 @@ def cookie_token(connection: HTTPConnection) -> str:
     if role not in ROLES:
         return ""
     refuse_other_sites(connection)
-    return connection.cookies.get(_name(role), "")
+    return _found(connection, role)
 
 
 def refuse_other_sites(connection: HTTPConnection) -> None:
@@ -42,7 +42,9 @@ def refuse_other_sites(connection: HTTPConnection) -> None:
     Raises: NotAllowed.
     """
     origin = connection.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != connection.headers.get("host"):
+    schemes = ("https",) if _encrypted(connection) else ("http", "https")
+    ours = {f"{scheme}://{connection.headers.get('host')}" for scheme in schemes}
+    if origin is not None and origin not in ours:
         raise NotAllowed("a session's cookie serves only its own page")
     if connection.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         raise NotAllowed("a session's cookie serves only its own page")
@@ -51,23 +53,35 @@ def refuse_other_sites(connection: HTTPConnection) -> None:
 def put_cookie(connection: HTTPConnection, response: Response, session: Session, now: datetime) -> PageRole:
     """Lay the session's token into its cookie; whose session it is."""
     role: PageRole = "person" if session.person else "owner"
+    secure = _encrypted(connection) or connection.headers.get("origin", "").startswith("https://")
     response.set_cookie(
-        _name(role), session.token, max_age=int((session.expires_at - now).total_seconds()), path="/",
-        httponly=True, samesite="strict", secure=connection.url.scheme == "https",
+        _name(role, secure=secure), session.token, max_age=int((session.expires_at - now).total_seconds()), path="/",
+        httponly=True, samesite="strict", secure=secure,
     )
     return role
 
 
 def drop_cookie(response: Response, role: PageRole) -> None:
     """Let the browser forget a session."""
-    response.delete_cookie(_name(role), path="/", httponly=True, samesite="strict")
+    for secure in (False, True):
+        response.delete_cookie(_name(role, secure=secure), path="/", httponly=True, samesite="strict", secure=secure)
 
 
 def held(connection: HTTPConnection) -> dict[PageRole, str]:
     """The tokens of all sessions in this browser."""
-    found = {role: connection.cookies.get(_name(role), "") for role in ROLES}
+    found = {role: _found(connection, role) for role in ROLES}
     return {role: token for role, token in found.items() if token}
 
 
-def _name(role: PageRole) -> str:
-    return f"voiceid_{role}"
+def _found(connection: HTTPConnection, role: PageRole) -> str:
+    """The token in a role's cookie. Where TLS ends in front of the service, either name may hold it."""
+    token = connection.cookies.get(_name(role, secure=True), "")
+    return token if token or _encrypted(connection) else connection.cookies.get(_name(role, secure=False), "")
+
+
+def _encrypted(connection: HTTPConnection) -> bool:
+    return connection.url.scheme in {"https", "wss"}
+
+
+def _name(role: PageRole, *, secure: bool) -> str:
+    return f"__Host-voiceid_{role}" if secure else f"voiceid_{role}"

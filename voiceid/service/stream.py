@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from fastapi import WebSocket
 from starlette.websockets import WebSocketDisconnect
 
-from voiceid.errors import Busy, Idle, InvalidRequest, TooManyConnections, VoiceIdError
-from voiceid.listen import Event, Listener
+from voiceid.errors import AudioTooLong, Busy, Idle, InvalidRequest, TooManyConnections, VoiceIdError
+from voiceid.listen import LONGEST_CONNECTION_S, Event, Listener
 from voiceid.service.pool import EncoderPool
 from voiceid.service.problems import as_problem
 from voiceid.views import Decided
@@ -21,7 +21,9 @@ from voiceid.views import Decided
 T = TypeVar("T")
 
 IDLE_S = 30.0
-"""A connection that sends nothing for so long is closed."""
+"""A connection that sends nothing for so long, or does not read what it is told, is closed."""
+LONGEST_S = float(LONGEST_CONNECTION_S)
+"""By the clock: who sends little would otherwise stay for days before an hour of sound has come."""
 BUSY_S = 3.0
 """So long a chunk waits for a free encoder before the connection is given up."""
 _RETRY_S = 0.05
@@ -83,7 +85,10 @@ class Stream:
         Raises: Idle, Busy, InvalidRequest, AudioTooLong, NotAuthenticated; the caller tells and closes.
         """
         await send(self._socket, self._listener.begin())
+        until = time.monotonic() + LONGEST_S
         while True:
+            if time.monotonic() > until:
+                raise AudioTooLong("this connection has lasted long enough: open another", max_s=LONGEST_CONNECTION_S)
             try:
                 message = await asyncio.wait_for(self._socket.receive(), IDLE_S)
             except TimeoutError:
@@ -155,5 +160,5 @@ async def refuse(socket: WebSocket, error: VoiceIdError) -> None:
 def _is_end(text: str) -> bool:
     try:
         return bool(json.loads(text) == {"type": "end"})
-    except ValueError:
+    except (ValueError, RecursionError):
         return False

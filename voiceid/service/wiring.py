@@ -193,8 +193,8 @@ def create_app(services: Services) -> FastAPI:
         description="A household's own Voice ID: it remembers a voice only with consent, and proves it has forgotten.",
     )
     app.state.services = services
-    for routes in (
-        households, people, session, session_pin, consents, enrollments, recognition, listen, traces, lan, public, page,
+    for routes in (  # what is asked most comes first: every request is held against one route after the other
+        recognition, listen, households, people, session, session_pin, consents, enrollments, traces, lan, public, page,
     ):  # fmt: skip
         app.include_router(routes.router)
     problems.install(app)

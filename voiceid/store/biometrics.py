@@ -9,11 +9,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from voiceid.store import tables
 from voiceid.store.vault import Place, Sealed
 from voiceid.types import HouseholdId, ModelId, PersonId
+
+_V = tables.voiceprint
+_LAST_USED = select(_V.c.last_used_on).where(
+    _V.c.household_id == bindparam("household"), _V.c.person_id == bindparam("person")
+)
+"""Built once: every request that names somebody reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +114,7 @@ def used_today(tx: Connection, owner: Owner, at: datetime) -> None:
 
 def last_used(tx: Connection, owner: Owner) -> datetime | None:
     """The day a voiceprint last named its person; None if there is none."""
-    table = tables.voiceprint
-    when: datetime | None = tx.execute(
-        select(table.c.last_used_on).where(
-            table.c.household_id == owner.household, table.c.person_id == owner.person
-        )
-    ).scalar()
+    when: datetime | None = tx.execute(_LAST_USED, {"household": owner.household, "person": owner.person}).scalar()
     return when
 
 

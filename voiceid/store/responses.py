@@ -1,6 +1,6 @@
 """A household's own response texts."""
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 
 from voiceid.ports import Actor
 from voiceid.store import tables
@@ -9,6 +9,8 @@ from voiceid.types import HouseholdId
 from voiceid.views import ResponseTemplate
 
 _R = tables.response_template
+_ONE = select(_R).where(_R.c.household_id == bindparam("household"), _R.c.intent == bindparam("wanted"))
+"""Built once: every request reads it."""
 
 
 class OwnResponses:
@@ -20,7 +22,7 @@ class OwnResponses:
     def template(self, household: HouseholdId, intent: str, /) -> ResponseTemplate | None:
         """The household's own texts for an intent; None if it has none."""
         with self._store.database.reader() as tx:
-            row = tx.execute(select(_R).where(_R.c.household_id == household, _R.c.intent == intent)).first()
+            row = tx.execute(_ONE, {"household": household, "wanted": intent}).first()
         return ResponseTemplate(row.intent, row.personal, row.anonymous) if row else None
 
     def put(self, actor: Actor, household: HouseholdId, template: ResponseTemplate) -> None:

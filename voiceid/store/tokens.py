@@ -4,7 +4,7 @@ import hmac
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, select
+from sqlalchemy import Connection, and_, bindparam, delete, select
 
 from voiceid.errors import CodeSpent, NotFound
 from voiceid.ports import Actor, Role
@@ -16,6 +16,9 @@ from voiceid.types import HUMAN_REVIEW, HouseholdId, PersonId
 from voiceid.views import Invited, Session, TokenView
 
 _T, _I, _A = tables.token, tables.invitation, tables.admin_token
+_ADMIN = select(_A).where(_A.c.digest == bindparam("asked"))
+_TOKEN = select(_T).where(_T.c.household_id == bindparam("household"), _T.c.digest == bindparam("asked"))
+"""Built once: every request reads it."""
 BY_PIN = "pin"
 """The label of a session on the shared screen."""
 
@@ -35,10 +38,9 @@ class Tokens:
             return None
         with self._store.database.reader() as tx:
             if parts.household is None:
-                row = tx.execute(select(_A).where(_A.c.digest == parts.digest)).first()
+                row = tx.execute(_ADMIN, {"asked": parts.digest}).first()
                 return Actor("admin", row.token_id) if row and hmac.compare_digest(row.digest, parts.digest) else None
-            mine = select(_T).where(_T.c.household_id == parts.household, _T.c.digest == parts.digest)
-            row = tx.execute(mine).first()
+            row = tx.execute(_TOKEN, {"household": parts.household, "asked": parts.digest}).first()
             if row is None:
                 return self._reviewer(tx, parts.household, parts.digest)
         if row.expires_at is not None and row.expires_at <= self._store.now():

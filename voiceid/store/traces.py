@@ -98,7 +98,8 @@ class Traces:
         """Newest first, each with its cursor: what was done with the person's data, and which requests named them.
 
         The first comes from the append-only chain. The second is read from what those requests left behind, and is
-        erased with it: no list of moments at which somebody spoke outlives their withdrawal.
+        erased with it: no list of moments at which somebody spoke outlives their withdrawal. So are the name of a
+        reviewer and the reason: the chain holds an id alone.
         """
         mark = _Mark.read(cursor)
         done = select(_A).where(_A.c.household_id == household, _A.c.person_id == person)
@@ -111,16 +112,27 @@ class Traces:
             heard = heard.where(or_(_I.c.created_at < mark.at, same))
         done = done.order_by(_A.c.at.desc(), _A.c.seq.desc()).limit(limit)
         heard = heard.order_by(_I.c.created_at.desc(), _I.c.interaction_id.desc()).limit(limit)
+        reviews = select(tables.review).where(
+            tables.review.c.household_id == household, tables.review.c.person_id == person, tables.spared(tables.review)
+        )
         with self._store.database.writer(household) as tx:
+            granted = {row.review_id: row for row in tx.execute(reviews)}
             found: list[tuple[_Mark, Any]] = [(_Mark(row.at, row.seq, ""), row) for row in tx.execute(done)]
             found += [(_Mark(row.created_at, 0, row.interaction_id), row) for row in tx.execute(heard)]
             self._store.note(tx, actor, household, "activity read", person)
         newest = sorted(found, key=lambda one: one[0], reverse=True)[:limit]
         return [
-            (mark.cursor, ActivityEntry(row.at, row.actor, row.action, row.why or "") if mark.seq
-             else ActivityEntry(row.created_at, self._asked_by(household, person, row), "recognized", ""))
+            (mark.cursor, ActivityEntry(row.at, row.actor, row.action, self._why(household, person, row, granted))
+             if mark.seq else ActivityEntry(row.created_at, self._asked_by(household, person, row), "recognized", ""))
             for mark, row in newest
         ]  # fmt: skip
+
+    def looked(self, actor: Actor, household: HouseholdId, person: PersonId, action: str) -> None:
+        """Enter that somebody else, such as a child's guardian, read what is not among these: what they agreed to."""
+        if actor.person == person:
+            return
+        with self._store.database.writer(household) as tx:
+            self._store.note(tx, actor, household, action, person)
 
     def _noted(
         self, actor: Actor, household: HouseholdId, person: PersonId, action: str, query: Select[Any]
@@ -130,6 +142,18 @@ class Traces:
             rows = list(tx.execute(query).all())
             self._store.note(tx, actor, household, action, person)
         return rows
+
+    def _why(self, household: HouseholdId, person: PersonId, row: Any, reviews: dict[str, Any]) -> str:
+        """Why something was done; of a review, for whom and why, for as long as the grant is there."""
+        review = reviews.get((row.why or "") if row.action == "review granted" else row.actor.removeprefix("reviewer:"))
+        if review is None:
+            return row.why or ""
+        place = Place(household, person, "review", review.review_id)
+        try:
+            about = self._store.vault.open_json(place, review.key_id, review.sealed)
+        except Unreadable:
+            return row.why or ""
+        return f"{about['reviewer']}: {about['reason']}"
 
     def _asked_by(self, household: HouseholdId, person: PersonId, row: Any) -> str:
         """Who sent a request, as it was kept with it; empty if that is damaged, or older than this entry."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from voiceid.errors import Unreadable
 from voiceid.store import tables
@@ -16,6 +16,23 @@ from voiceid.types import HouseholdId, ModelId, PersonId, Voiceprint
 from voiceid.views import VoiceprintView
 
 _V, _A = tables.voiceprint, tables.adaptation
+_THESE = (
+    select(_V)
+    .where(
+        _V.c.household_id == bindparam("household"), _V.c.encoder == bindparam("model"),
+        _V.c.person_id.in_(bindparam("people", expanding=True)), tables.spared(_V),
+    )
+    .order_by(_V.c.person_id)
+)  # fmt: skip
+_ADDED = (
+    select(_A)
+    .where(
+        _A.c.household_id == bindparam("household"), _A.c.person_id.in_(bindparam("people", expanding=True)),
+        _A.c.expires_at > bindparam("now"), tables.spared(_A),
+    )
+    .order_by(_A.c.created_at)
+)  # fmt: skip
+"""Built once: every household that is not in memory is read by them."""
 _log = logging.getLogger(__name__)
 
 
@@ -32,17 +49,10 @@ class VoiceprintShelf:
         """
         if not people:
             return []
-        mine = select(_V).where(
-            _V.c.household_id == household, _V.c.encoder == model_id, _V.c.person_id.in_(sorted(people)),
-            tables.spared(_V),
-        )
-        later = select(_A).where(
-            _A.c.household_id == household, _A.c.person_id.in_(sorted(people)), _A.c.expires_at > self._store.now(),
-            tables.spared(_A),
-        )
+        asked = {"household": household, "people": sorted(people)}
         with self._store.database.reader() as tx:
-            rows = tx.execute(mine.order_by(_V.c.person_id)).all()
-            additions = tx.execute(later.order_by(_A.c.created_at)).all()
+            rows = tx.execute(_THESE, asked | {"model": model_id}).all()
+            additions = tx.execute(_ADDED, asked | {"now": self._store.now()}).all()
         found = []
         for row in rows:
             try:

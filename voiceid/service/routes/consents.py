@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 
-from voiceid.errors import NotFound
-from voiceid.policy import version
+from voiceid.errors import InvalidRequest, NotFound
+from voiceid.policy import has_its_own_time, version
 from voiceid.ports import Actor
 from voiceid.service.auth import Action, may
 from voiceid.service.routes.common import PENDING, House, Input, Instant, Person, PurposePath, Wired, receipt_status
@@ -39,15 +39,16 @@ class Decided(Input):
     method: Literal["screen", "spoken", "api"]
     """`spoken` is recorded as an unverified declaration."""
     retention: str | None = Field(None, max_length=20)
-    """`until_deleted`, `18_months`, `3_months`, `days:N` or `none`."""
+    """`until_deleted`, `18_months`, `3_months`, `days:N` or `none`; for `save_recordings`, `transcripts`, `adapt`."""
     expires_at: Instant | None = None
     verification: Literal["session", "signed_form"] = "session"
     """How a child's guardian was verified: by their own session, or by a signed form that the household keeps."""
 
 
 @router.get("")
-def list_consents(household: House, person: Person, services: Wired, _: MayRead) -> ConsentList:
-    """Show each purpose's state and full history."""
+def list_consents(household: House, person: Person, services: Wired, actor: MayRead) -> ConsentList:
+    """Show each purpose's state and full history. That a guardian looked enters the child's activity."""
+    services.traces.looked(actor, household, person, "consents read")
     return ConsentList(policy_version=version(), purposes=services.consents.states(household, person))
 
 
@@ -56,6 +57,8 @@ def decide(
     household: House, person: Person, purpose: PurposePath, body: Decided, services: Wired, actor: MayGrant
 ) -> ConsentRecord:
     """Record a yes or a no to one purpose. A no to what was granted erases what it allowed."""
+    if body.retention is not None and not has_its_own_time(purpose):
+        raise InvalidRequest("retention: what this purpose allows has no time to choose; see expires_at")
     moment: datetime | None = body.expires_at
     decision = ConsentDecision(
         body.decision, body.policy_version, body.language, body.method, body.retention, moment, body.verification

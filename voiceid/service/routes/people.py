@@ -99,6 +99,7 @@ def get_person(household: House, person: Person, services: Wired, actor: MaySee)
     guardians = services.people.guardians(household, person)
     if actor.person != person and actor.person not in guardians:
         return PersonDetail(entry=entry)
+    services.traces.looked(actor, household, person, "profile read")
     profile = services.people.profile(household, person)
     return PersonDetail(
         entry=entry, preferences=profile.preferences, verify_by_device=profile.verify_by_device,

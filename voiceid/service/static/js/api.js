@@ -14,14 +14,35 @@ export const sessions = { owner: null, person: null };
 
 /** Ask the service which sessions there are. */
 export async function findSessions() {
+  const before = { ...sessions };
   const found = (await call("GET", "/v1/session")).sessions;
-  for (const role of Object.keys(sessions)) sessions[role] = found.find((one) => one.role === role) ?? null;
+  for (const role of Object.keys(sessions)) {
+    if (sessions[role] !== before[role]) continue; // somebody came in or left meanwhile
+    sessions[role] = found.find((one) => one.role === role) ?? null;
+    if (before[role] && !sessions[role]) tellEnd(role);
+  }
+  watch();
 }
+
+const LOOK_MS = [5000, 60000];
+let looking = 0;
+
+/** Look again when a session ends, and once a minute: a screen that others see must not go on showing what it showed. */
+function watch() {
+  clearTimeout(looking);
+  const ends = Object.values(sessions).filter(Boolean).map((one) => Date.parse(one.expires_at) - Date.now());
+  if (!ends.length) return;
+  const wait = Math.min(LOOK_MS[1], Math.max(LOOK_MS[0], Math.min(...ends)));
+  looking = setTimeout(() => findSessions().catch(watch), wait);
+}
+
+const tellEnd = (role) => window.dispatchEvent(new CustomEvent("session-ended", { detail: role }));
 
 /** Redeem a one-time code; the session's token goes into a cookie that no script can read. */
 export async function signIn(code) {
   const session = await call("POST", "/v1/session", { json: { code, cookie: true } });
   sessions[session.role] = session;
+  watch();
   return session;
 }
 
@@ -29,6 +50,7 @@ export async function signIn(code) {
 export async function signInWithPin(name, pin) {
   const json = { name, pin, cookie: true, household: household() ?? null };
   sessions.person = await call("POST", "/v1/session/pin", { json });
+  watch();
 }
 
 /** Where other devices reach this service: here, unless this is the machine itself and it also serves the home. */
@@ -56,7 +78,7 @@ export async function call(method, path, { as = acting(), json, pcm, blob = fals
   const address = path.startsWith("/") ? path : `/v1/households/${household()}/${path}`;
   let response;
   try {
-    response = await fetch(address, { method, headers, body: json === undefined ? pcm : JSON.stringify(json), keepalive });
+    response = await fetch(address, { method, headers, body: json === undefined ? pcm : JSON.stringify(json), keepalive, cache: "no-store" });
   } catch {
     throw new Problem("offline", "");
   }
@@ -75,7 +97,7 @@ async function problemOf(response, as) {
   const code = (told.type ?? `/problems/http-${response.status}`).split("/").pop();
   if (code === "not-authenticated" && sessions[as]) {
     sessions[as] = null;
-    window.dispatchEvent(new CustomEvent("session-ended", { detail: as }));
+    tellEnd(as);
   }
   return new Problem(code, told.detail ?? response.statusText, told);
 }
@@ -104,6 +126,7 @@ export function listen(query, on) {
 /** A QR code of a text, as an image. */
 export async function qrCode(text, alt) {
   const image = new Image();
+  image.onload = image.onerror = () => URL.revokeObjectURL(image.src);
   image.src = URL.createObjectURL(await call("POST", "/v1/qr", { json: { text }, blob: true }));
   image.alt = alt;
   image.className = "qr";

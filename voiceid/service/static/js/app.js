@@ -62,6 +62,7 @@ async function show() {
     return;
   }
   const turn = ++shown;
+  document.querySelectorAll("dialog").forEach((dialog) => dialog.remove()); // whoever asked is left
   if (leave) await leave();
   leave = null;
   const [name, ...rest] = location.hash.slice(1).split("/");
@@ -88,10 +89,12 @@ async function show() {
   if (turn > 1) heading?.focus();
 }
 
-/** Where somebody goes who has just come in: to the question, unless they have answered it. */
+/** Where somebody goes who has just come in: to the question, unless they have answered it, also with a no of late. */
 async function firstScreen(session) {
   if (session.role === "owner") return "#home";
-  return (await call("GET", `people/${session.person}`)).entry.voice_id ? "#home" : "#join";
+  if ((await call("GET", `people/${session.person}`)).entry.voice_id) return "#home";
+  const { purposes } = await call("GET", `people/${session.person}/consents`);
+  return purposes.some((one) => one.ask_again_at && new Date(one.ask_again_at) > new Date()) ? "#home" : "#join";
 }
 
 function allowed(screen) {

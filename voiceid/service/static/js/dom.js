@@ -55,7 +55,7 @@ export function ask(title, build) {
       answer = value;
       dialog.close();
     };
-    dialog.append(...[build(close)].flat());
+    dialog.append(...[build(close)].flat().filter((child) => child !== null));
     dialog.addEventListener("close", () => {
       dialog.remove();
       resolve(answer);

@@ -98,7 +98,7 @@ async function invite(person) {
   const link = `${url}/#${invited.code}`;
   const code = await qrCode(link, t("invite.qr", { name: person.display_name }));
   await ask(t("invite.title", { name: person.display_name }), (close) => [
-    h("p", {}, t("invite.how", { until: moment(invited.expires_at) })),
+    h("p", {}, t("invite.how", { name: person.display_name, until: moment(invited.expires_at) })),
     onlyHere ? h("p", { class: "off" }, t("invite.here")) : null,
     h("p", { class: "link" }, h("code", {}, link)), code,
     h("div", { class: "pair" },
@@ -113,13 +113,14 @@ export function whoIsSpeaking(title = t("live.title")) {
   const guess = h("p", { class: "guess", role: "status" }, t("live.idle"));
   const sure = h("progress", { max: 1, value: 0, "aria-label": t("live.sure"), hidden: true });
   const answer = h("div", { class: "answer", "aria-live": "polite" });
+  let wanted = null; // what the last press of the button began; null: nobody wants to be heard
   let microphone = null;
   let socket = null;
 
   function stop(text = t("live.idle")) {
     microphone?.close();
     socket?.close();
-    microphone = socket = null;
+    wanted = microphone = socket = null;
     fill(toggle, t("live.start"));
     toggle.setAttribute("aria-pressed", "false");
     meter.firstChild.style.width = "0";
@@ -155,25 +156,32 @@ export function whoIsSpeaking(title = t("live.title")) {
   }
 
   async function start() {
+    const mine = (wanted = {});
     fill(answer);
     fill(guess, t("live.opening"));
+    fill(toggle, t("live.stop"));
+    toggle.setAttribute("aria-pressed", "true");
+    let opened = null;
     try {
-      microphone = await openMicrophone(({ samples, level }) => {
+      opened = await openMicrophone(({ samples, level }) => {
         meter.firstChild.style.width = `${Math.max(0, Math.min(100, (level + 60) * 1.8))}%`;
         if (socket?.readyState !== WebSocket.OPEN) return;
         if (socket.bufferedAmount > MOST_UNSENT) stop(t("problem.busy"));
         else socket.send(samples);
       });
     } catch (error) {
-      return stop(t(microphoneFault(error)));
+      return mine === wanted ? stop(t(microphoneFault(error))) : null;
     }
-    fill(toggle, t("live.stop"));
-    toggle.setAttribute("aria-pressed", "true");
+    if (mine !== wanted) { // stopped, or the screen was left, while the browser still asked
+      opened.close();
+      return null;
+    }
+    microphone = opened;
     socket = listen({ locale: document.documentElement.lang, intent: "greeting" }, heard);
     return null;
   }
 
-  const toggle = button(t("live.start"), () => (microphone ? stop() : start()), "big primary", { "aria-pressed": "false" });
+  const toggle = button(t("live.start"), () => (wanted ? stop() : start()), "big primary", { "aria-pressed": "false" });
   const element = h("section", { class: "card live", "aria-labelledby": "live" },
     h("h2", { id: "live" }, title), toggle, meter, guess, sure, answer, h("p", { class: "hint" }, t("live.hint")));
   return { element, stop: () => stop() };

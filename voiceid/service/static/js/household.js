@@ -55,6 +55,9 @@ async function remove(place, person) {
   });
 }
 
+/** A session of the owner's has no name that anybody gave it. */
+const called = (token) => (token.role === "owner" && token.label === "page" ? t("token.page") : token.label);
+
 function tokenList(place, tokens) {
   const label = h("input", { required: true, maxlength: 80, placeholder: t("token.example") });
   const role = h("select", {}, ["device", "skill"].map((one) => h("option", { value: one }, t(`token.${one}`))));
@@ -73,15 +76,15 @@ function tokenList(place, tokens) {
   };
   const revoke = (token) => attempt(async () => {
     await call("DELETE", `${place}/tokens/${token.id}`, owner);
-    tell(t("token.revoked", { label: token.label }));
+    tell(t("token.revoked", { label: called(token) }));
     go("#household");
   });
   return h("section", { class: "card", "aria-labelledby": "tokens" }, h("h2", { id: "tokens" }, t("token.title")),
     h("p", {}, t("token.text")),
     h("ul", { class: "rows" }, tokens.map((token) => h("li", {},
-      h("div", {}, token.label, " ", h("small", {}, t(`token.${token.role}`), " · ", moment(token.created_at)),
+      h("div", {}, called(token), " ", h("small", {}, t(`token.${token.role}`), " · ", moment(token.created_at)),
         h("p", { class: "hint" }, t(`token.sees.${token.role}`))),
-      button(t("token.revoke", { label: token.label }), () => revoke(token), "quiet danger")))),
+      button(t("token.revoke", { label: called(token) }), () => revoke(token), "quiet danger")))),
     h("form", { class: "inline", onsubmit: add }, field(t("token.label"), label), field(t("token.role"), role),
       h("button", { type: "submit" }, t("token.add"))));
 }
@@ -100,7 +103,7 @@ function recognition({ policy, guests_named_at_most: share, measured }) {
 function expected(measured) {
   const rows = Object.entries(measured.by_speech_s);
   const hundred = (part) => number(part * 100, part > 0.995 || part < 0.005 ? 1 : 0);
-  return h("div", { class: "scroll", tabindex: "0", role: "group", "aria-labelledby": "recognition" }, h("table", {},
+  return h("div", { class: "scroll figures", tabindex: "0", role: "group", "aria-labelledby": "recognition" }, h("table", {},
     h("caption", {}, t("recognition.measured", { size: measured.household })),
     h("thead", {}, h("tr", {}, ["length", "members", "guests"].map((name) => h("th", { scope: "col" }, t(`expected.${name}`))))),
     h("tbody", {}, rows.map(([seconds, found]) => h("tr", {}, h("th", { scope: "row" }, t("seconds", { seconds })),

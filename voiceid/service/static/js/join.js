@@ -99,7 +99,7 @@ async function takes(flow) {
   const bar = h("div", { class: "bar" });
   const meter = h("div", { class: "meter", role: "meter", "aria-label": t("takes.level"), "aria-valuemin": -60, "aria-valuemax": 0,
     "aria-valuenow": -60 }, bar);
-  const state = { enrollment: null, microphone: null, clip: null, recent: [], progress: null, busy: false };
+  const state = { enrollment: null, microphone: null, clip: null, recent: [], progress: null, busy: false, over: false };
   seen.set({ takes: 0, takes_needed: 4, speech_s: 0, speech_needed_s: 8 });
 
   const say = (text, kind = "", take = "going on") => {
@@ -124,23 +124,37 @@ async function takes(flow) {
 
   async function record() {
     if (state.busy) return;
-    try {
-      state.microphone ??= await openMicrophone(onChunk);
-    } catch (error) {
-      say(t(microphoneFault(error)), "bad", "lost");
-      return;
-    }
-    if (!state.enrollment && !(await begin())) return;
+    state.busy = true;
+    const ready = (await hearing()) && (state.enrollment || (await begin()));
+    state.busy = false;
+    if (!ready) return;
     state.clip = new Clip();
     state.recent.forEach((chunk) => state.clip.add(chunk));
     say(t("takes.reading"));
     fill(press, t("takes.stop"));
   }
 
+  /** Whether the microphone is open; one that opens after this screen was left is closed at once. */
+  async function hearing() {
+    if (state.microphone) return true;
+    try {
+      state.microphone = await openMicrophone(onChunk);
+    } catch (error) {
+      say(t(microphoneFault(error)), "bad", "lost");
+      return false;
+    }
+    if (state.over) close();
+    return !state.over;
+  }
+
   async function begin() {
     try {
       const started = await call("POST", `people/${flow.person}/enrollments`, { json: { locale: language } });
       state.enrollment = started.id;
+      if (state.over) {
+        await abandon();
+        return false;
+      }
       state.progress = started.progress;
       fill(sentence, started.prompts[0]);
       seen.set(started.progress);
@@ -169,6 +183,7 @@ async function takes(flow) {
   }
 
   function took(result) {
+    if (state.over) return;
     seen.set(result.progress);
     const enough = result.progress.takes >= result.progress.takes_needed && result.progress.speech_s >= result.progress.speech_needed_s;
     if (result.accepted && enough) {
@@ -184,6 +199,7 @@ async function takes(flow) {
 
   /** The clip is thrown away; what can go on goes on, what cannot is ended and said so. */
   function lost(error) {
+    if (state.over) return;
     fill(press, t("takes.again"));
     say(error instanceof Problem && error.code === "offline" ? t("takes.offline") : explain(error), "bad", "lost");
     if (error instanceof Problem && ["enrollment-closed", "consent-missing"].includes(error.code)) {
@@ -207,6 +223,7 @@ async function takes(flow) {
   }
 
   async function abandon() {
+    state.over = true;
     close();
     window.removeEventListener("pagehide", abandon);
     const enrollment = state.enrollment;

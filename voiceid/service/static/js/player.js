@@ -15,7 +15,9 @@ export function recordingRow(mine, recording, erase, review) {
     await attempt(async () => {
       const sound = await call("GET", `${mine.path}/recordings/${recording.id}`, { blob: true });
       const canvas = h("canvas", { width: 384, height: 48, role: "img", "aria-label": t("recordings.wave", { at }) });
-      const player = h("audio", { controls: true, src: URL.createObjectURL(sound), "aria-label": t("recordings.player", { at }) });
+      const url = URL.createObjectURL(sound);
+      mine.heard.push(url);
+      const player = h("audio", { controls: true, src: url, "aria-label": t("recordings.player", { at }) });
       fill(place, canvas, player);
       draw(canvas, await decoded(sound));
       play.disabled = true;

@@ -1,6 +1,6 @@
 // A receipt: what was erased, counted again, signed; to keep as a file and as a QR code.
 
-import { call, qrCode } from "./api.js";
+import { addressForOthers, call, qrCode } from "./api.js";
 import { attempt } from "./app.js";
 import { button, fill, h, save } from "./dom.js";
 import { has, moment, t } from "./words.js";
@@ -38,7 +38,7 @@ export async function showPurge(place, receipt) {
 export const storeName = (store) => (has(`store.${store}`) ? t(`store.${store}`) : store);
 
 async function keepIt(receipt) {
-  const link = `${location.origin}/#proof/${receipt.id}`;
+  const link = `${(await addressForOthers()).url}/#proof/${receipt.id}`;
   return h("div", { class: "card receipt" },
     h("h3", {}, t("receipt.title")), h("p", {}, t("receipt.text")),
     await qrCode(link, t("receipt.qr")),

@@ -13,11 +13,18 @@ const RETENTION = ["none", "3_months", "18_months", "until_deleted"];
 
 export async function show(content, [someone]) {
   const person = someone ?? sessions.person.person;
-  const mine = { person, path: `people/${person}`, again: () => attempt(() => draw(content, mine)) };
+  const mine = { person, path: `people/${person}`, heard: [], again: () => attempt(() => draw(content, mine)) };
   await draw(content, mine);
+  return () => letGo(mine);
+}
+
+/** The browser holds no sound longer than the screen that played it. */
+function letGo(mine) {
+  for (const url of mine.heard.splice(0)) URL.revokeObjectURL(url);
 }
 
 async function draw(content, mine) {
+  letGo(mine);
   const own = mine.person === sessions.person.person;
   const [detail, policy, consents, recordings, interactions, activity, pin] = await Promise.all([
     call("GET", mine.path), call("GET", `/v1/policy?language=${language}`), call("GET", `${mine.path}/consents`),
