@@ -62,13 +62,12 @@ def _tombstones() -> list[Change]:
 
 def _epoch_check() -> list[Change]:
     """An index is taken for current whatever has happened since it was built."""
-    searched = Indexes.nearest
+    checked = Indexes._current  # noqa: SLF001 what is to be broken
 
-    def nearest(self: Any, probe: Any, *, among: Any, **more: Any) -> Any:
-        held = self._held.get(among.household)
-        return searched(self, probe, among=replace(among, epoch=held.epoch) if held else among, **more)
+    def unchecked(self: Any, among: Any) -> Any:
+        return self._held.get(among.household) or checked(self, among)
 
-    return [(Indexes, "nearest", nearest)]
+    return [(Indexes, "_current", unchecked)]
 
 
 def _consent_at_search() -> list[Change]:
