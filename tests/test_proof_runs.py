@@ -9,7 +9,7 @@ from voiceid.proof import PROOFS, QUICK, run
 CONTROLS = {
     "canaries": 6,  # purge, key destruction, encryption, tombstones, overwriting memory, registration of a table
     "crashes": 1,  # resuming
-    "model": 1,  # the gate; at full size the epoch check too, which the race takes out at every size
+    "model": 2,  # the gate, the epoch check
     "race": 3,  # consent at search, consent at writing, epoch check
     "speech-race": 0,
     "trouble": 1,  # the chain
