@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from enrollment.purge import Purge
 from enrollment.take import needed_for_voice_id
@@ -26,7 +26,8 @@ from voiceid.store.store import Store, raise_epoch
 from voiceid.types import ADAPT, ConsentState, Decision
 from voiceid.views import Scope
 
-_V, _A = tables.voiceprint, tables.adaptation
+_V, _A, _H = tables.voiceprint, tables.adaptation, tables.household
+_EPOCH = select(_H.c.epoch).where(_H.c.household_id == bindparam("household"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,6 +141,4 @@ class Adapter:
 
 def epoch_of(tx: Connection, owner: Owner) -> int:
     """The household's, as this transaction sees it."""
-    table = tables.household
-    mine = select(table.c.epoch).where(table.c.household_id == owner.household)
-    return int(tx.execute(mine).scalar_one())
+    return int(tx.execute(_EPOCH, {"household": owner.household}).scalar_one())

@@ -10,8 +10,10 @@ from sqlalchemy import event
 
 GUEST = ["token", "household", "household", "response_template"]
 """Who calls; consents, after encoding; the household's language; its own texts."""
-MEMBER = ["token", "household", "household", "person", "household", "response_template", "ledger", "voiceprint"]
-"""Consents once more before the profile; then what may be kept, and the day of the last use."""
+MEMBER = [
+    "token", "household", "household", "person", "household", "response_template", "household", "ledger", "voiceprint",
+]  # fmt: skip
+"""Consents once more before the profile; then whether anything has changed, what may be kept, the last day of use."""
 
 
 @pytest.fixture(scope="module")

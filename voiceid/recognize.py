@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from voiceid.calibration import Bars
-from voiceid.consent import permit
+from voiceid.consent import Permit, permit
 from voiceid.decide import decide, speaks_alone
 from voiceid.encode import sides_of
 from voiceid.errors import NotEnrolled, VoiceIdError
@@ -47,6 +47,8 @@ class _Compared(NamedTuple):
     """Who was compared with it."""
     heard: Heard | None
     """None: the sound could not be judged."""
+    allowed: Permit | None = None
+    """By whose leave."""
 
 
 _TELLS_NOTHING = frozenset({"device", "skill"})
@@ -133,7 +135,8 @@ class Recognizer:
         heard = self.check(request.pcm)
         if isinstance(heard, Unusable):
             return Verification(accepted=False, confidence=0.0, reason=heard.reason)
-        decision, people, _ = self._compare(heard, household)
+        compared = self._compare(heard, household)
+        decision, people = compared.decision, compared.people
         if person not in people:
             raise NotEnrolled
         accepted = decision.person == person
@@ -152,7 +155,7 @@ class Recognizer:
         narrow = is_narrow(speech.quality)
         compared = self._match(speech, household, narrow=narrow, ends=ends)
         if compared.decision.reason == "unknown_voice" and self.bars.narrow and not narrow:
-            if not self.indexes.by_telephone(permit(self.consents.gate(household), self.purposes)):
+            if compared.allowed is None or not self.indexes.by_telephone(compared.allowed):
                 return compared
             return self._match(over_telephone(speech), household, narrow=True, ends=ends)
         return compared
@@ -176,7 +179,7 @@ class Recognizer:
         if several:
             decision = Decision(Verdict.UNSURE, "several_voices", None, 0.0)
         heard = Heard(speech, probe, gate.epoch, narrow)
-        return _Compared(decision, frozenset(match.person for match in matches), heard)
+        return _Compared(decision, frozenset(match.person for match in matches), heard, allowed)
 
     def _profile(self, household: HouseholdId, decision: Decision) -> Profile | None:
         """The named person's profile, if they still agree to be named."""
