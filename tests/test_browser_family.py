@@ -203,6 +203,7 @@ def test_whoever_said_no_is_not_asked_again_so_soon(visitor: Visitor, server: Pa
     assert visitor.page.url.endswith("#home")
 
 
+@on_a_desktop
 def test_one_reviewer_hears_one_recording_and_a_copy_of_everything_is_sealed(
     visitor: Visitor, server: PageServer, voices: Path, tmp_path: Path
 ) -> None:
