@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, select
 
 from enrollment.purge import Purge
 from enrollment.take import needed_for_voice_id
@@ -22,12 +22,11 @@ from voiceid.ports import SYSTEM, Encoder, Heard
 from voiceid.store import biometrics, consents, tables
 from voiceid.store.biometrics import Owner
 from voiceid.store.people import kind_of
-from voiceid.store.store import Store, raise_epoch
+from voiceid.store.store import Store, epoch_of, raise_epoch
 from voiceid.types import ADAPT, ConsentState, Decision
 from voiceid.views import Scope
 
-_V, _A, _H = tables.voiceprint, tables.adaptation, tables.household
-_EPOCH = select(_H.c.epoch).where(_H.c.household_id == bindparam("household"))
+_V, _A = tables.voiceprint, tables.adaptation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +79,9 @@ class Adapter:
         is the id of the interaction that is kept with it, if one is: erasing that erases this.
         """
         room = self._room(tx, owner, addition.heard)
-        if room is None or room.voiceprint != addition.voiceprint or epoch_of(tx, owner) != addition.heard.epoch:
+        if room is None or room.voiceprint != addition.voiceprint:
+            return None
+        if epoch_of(tx, owner.household) != addition.heard.epoch:
             return None
         now = self._store.now()
         sealed = self._store.vault.seal(owner.place("adaptation", record), biometrics.vector_bytes(addition.views))
@@ -137,8 +138,3 @@ class Adapter:
         child = kind_of(tx, owner.household, owner.person) == "child"
         ends = [policy.expiry(consent.retention, now, child=child), consent.expires_at]
         return min([now + timedelta(days=adapt.DAYS), *(end for end in ends if end is not None)])
-
-
-def epoch_of(tx: Connection, owner: Owner) -> int:
-    """The household's, as this transaction sees it."""
-    return int(tx.execute(_EPOCH, {"household": owner.household}).scalar_one())

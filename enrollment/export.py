@@ -29,6 +29,7 @@ from voiceid.types import HouseholdId, PersonId
 from voiceid.views import ConsentRecord
 
 _PAGE = 200
+_NUMBERS = "float32_little_endian_hex"
 _pages = Environment(loader=PackageLoader("voiceid", "data/export"), autoescape=select_autoescape())
 
 
@@ -123,13 +124,10 @@ class Exporter:
         found = []
         for row in rows:
             place = Place(household, person, "voiceprint", row.voiceprint_id)
-            try:
-                numbers = self._store.vault.open(place, row.key_id, row.sealed).hex()
-            except Unreadable:
-                numbers = None
+            numbers = self._opened(place, row)
             about = {"id": row.voiceprint_id, "encoder": row.encoder, "takes": row.takes, "cohesion": row.cohesion}
             added = self._adaptations(household, person, row.voiceprint_id)
-            told = {**about, "created_at": row.created_at, "float32_little_endian_hex": numbers, "adapted": added}
+            told = {**about, "created_at": row.created_at, _NUMBERS: numbers and numbers.hex(), "adapted": added}
             found.append(told)
         return found
 
@@ -145,12 +143,9 @@ class Exporter:
         found = []
         for row in rows:
             place = Place(household, person, "adaptation", row.adaptation_id)
-            try:
-                numbers = self._store.vault.open(place, row.key_id, row.sealed).hex()
-            except Unreadable:
-                numbers = None
+            numbers = self._opened(place, row)
             about = {"id": row.adaptation_id, "created_at": row.created_at, "expires_at": row.expires_at}
-            found.append({**about, "float32_little_endian_hex": numbers})
+            found.append({**about, _NUMBERS: numbers and numbers.hex()})
         return found
 
     def _pseudonyms(self, household: HouseholdId, person: PersonId) -> list[dict[str, Any]]:
@@ -162,12 +157,16 @@ class Exporter:
         found = []
         for row in rows:
             place = Place(household, person, "pseudonym", row.pseudonym_id)
-            try:
-                name = self._store.vault.open(place, row.key_id, row.sealed).decode()
-            except Unreadable:
-                name = None
-            found.append({"skill": row.skill, "pseudonym": name, "created_at": row.created_at})
+            name = self._opened(place, row)
+            found.append({"skill": row.skill, "pseudonym": name and name.decode(), "created_at": row.created_at})
         return found
+
+    def _opened(self, place: Place, row: Any) -> bytes | None:
+        """What a row holds; None if it is damaged: one such row must not keep the rest from its person."""
+        try:
+            return self._store.vault.open(place, row.key_id, row.sealed)
+        except Unreadable:
+            return None
 
     def _ledger(self, household: HouseholdId, person: PersonId) -> list[dict[str, Any]]:
         table = tables.ledger

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from enrollment.adapt import Adapter, epoch_of
+from enrollment.adapt import Adapter
 from voiceid import policy
 from voiceid.decode import to_flac
 from voiceid.errors import VoiceIdError
@@ -14,7 +14,7 @@ from voiceid.ports import Actor, Heard, Request
 from voiceid.store import biometrics, consents, ids
 from voiceid.store.biometrics import Owner
 from voiceid.store.people import kind_of
-from voiceid.store.store import Store, named
+from voiceid.store.store import Store, epoch_of, named
 from voiceid.types import SAVE_RECORDINGS, TRANSCRIPTS, ConsentState, Decision, HouseholdId, Purpose
 from voiceid.views import ResponseText
 
@@ -72,7 +72,7 @@ class RequestKeeper:
 
         Nor once anything has changed about who may be found: a new yes does not cover what was said before it.
         """
-        if heard is not None and heard.epoch != epoch_of(tx, owner):
+        if heard is not None and heard.epoch != epoch_of(tx, owner.household):
             return {}
         now = self._store.now()
         states = consents.states(tx, owner.household, owner.person)

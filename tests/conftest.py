@@ -43,8 +43,8 @@ def _closed_sockets() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def speech_dir() -> Path:
     """The recordings of real people: `dev`, `test`, `cohort`, `noise`, `rir`."""
-    if not SPEECH_DIR.is_dir():  # they are not part of the product, whose tests must pass without them, in CI too
-        pytest.skip("no recordings of real people: set VOICEID_SPEECH_DIR")
+    if not SPEECH_DIR.is_dir():
+        pytest.skip("no recordings of real people: set VOICEID_SPEECH_DIR")  # not part of the product: CI may lack them
     return SPEECH_DIR
 
 

@@ -146,8 +146,7 @@ def length_complaints(source: Source) -> Iterator[str]:
                 yield f"{source.path}:{node.lineno}: {node.name} has {length} lines"
 
 
-# What is looked for in other files; nothing is silenced here.
-_SILENCER = re.compile(r"#\s*(noqa|type:\s*ignore|pragma:\s*no cover|ruff:)")
+_SILENCER = re.compile(r"#\s*(noqa|type:\s*ignore|pragma:\s*no cover|ruff:)")  # what is looked for: silences nothing
 _CODED = re.compile(r"#\s*(noqa:\s*[A-Z]+[0-9]+(,\s*[A-Z]+[0-9]+)*|type:\s*ignore\[[a-z0-9, -]+\])(?P<reason>.*)")
 
 

@@ -333,6 +333,16 @@ def test_lists_are_paged_by_cursor(home: Home, path: str) -> None:
     home.ok("GET", address, by, params={"cursor": "9" * 64})
 
 
+def test_a_cursor_with_a_number_that_no_column_holds_is_none(home: Home) -> None:
+    """PostgreSQL would refuse the comparison."""
+    ada = home["ada"]
+    forged = home.ok("GET", f"{ada.path}/activity", ada.headers, params={"cursor": f"0x{10**9}x"})["items"]
+    assert [one["action"] for one in forged[1:]] == [
+        one["action"] for one in home.ok("GET", f"{ada.path}/activity", ada.headers)["items"][2:]
+    ]
+    assert len(forged) > 1
+
+
 # What devices and skills learn.
 
 

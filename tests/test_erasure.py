@@ -162,13 +162,21 @@ def test_a_request_in_flight_keeps_nothing(home: Home, monkeypatch: pytest.Monke
     _nothing_of_ada(home)
 
 
-def test_a_request_in_flight_keeps_nothing_once_the_gate_is_shut(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Recordings and text are still agreed to; being named is not, and so nothing can be kept under that name."""
+@pytest.mark.parametrize("anew", [False, True], ids=["no more", "agreed anew"])
+def test_a_request_in_flight_keeps_nothing_once_the_gate_is_shut(
+    home: Home, monkeypatch: pytest.MonkeyPatch, anew: bool  # noqa: FBT001 a case
+) -> None:
+    """Recordings and text are still agreed to; being named is not, and so nothing can be kept under that name.
+
+    Nor under a new yes, which does not cover what was said before it.
+    """
     before = home.count(tables.recording, "ada")
     withdrawn: list[object] = []
 
     def late(pcm: Pcm) -> bytes:
         withdrawn.append(home.withdraws("ada", "voice_id") if not withdrawn else None)
+        if anew:
+            home.grants("ada", "voice_id")
         return to_flac(pcm)
 
     monkeypatch.setattr("enrollment.keep.to_flac", late)

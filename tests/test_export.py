@@ -112,9 +112,10 @@ def test_a_child_is_told_when_a_guardian_listens(home: Home) -> None:
     recording = next(row.recording_id for row in home.rows(tables.recording) if row.person_id == home["mia"].id)
     assert home.call("GET", f"{home['mia'].path}/recordings/{recording}", home["ada"].headers).is_success
     home.ok("GET", f"{home['mia'].path}/consents", home["ada"].headers)
+    home.ok("GET", home["mia"].path, home["ada"].headers)
     told = home.ok("GET", f"{home['mia'].path}/activity", home["mia"].headers)["items"]
     mine = [one["action"] for one in told if home["ada"].id in one["who"]]
-    assert mine[:2] == ["consents read", "recording heard"]
+    assert mine[:3] == ["profile read", "consents read", "recording heard"]
 
 
 def test_on_the_birthday_that_was_set_everything_lapses_until_they_decide(home: Home) -> None:

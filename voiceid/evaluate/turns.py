@@ -8,8 +8,7 @@ After `calibrate`, whose tail says what strangers reach. Three bars:
 1. `one_voice`, where nothing but the clip is known: all but a stated share of one person's clips keep it.
 2. `doubted`, below which it is worth to embed both sides of the moment: a stated share of one person's clips.
 3. `alone`, the share of strangers whose side may pass for the named person's: ten times the least at which none of one
-   person's clips is taken for two people's. Rooms and telephones lower what a side reaches: on all of `dev` ten times
-   the least costs members at most 0.4 points in any condition, twice the least up to 2.1.
+   person's clips is taken for two people's: rooms and telephones lower what a side reaches (docs/accuracy.md).
 
 What share of the clips of two people is found is measured, not chosen: of those in which the first of them is named.
 """

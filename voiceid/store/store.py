@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from voiceid.errors import KeysUnavailable
 from voiceid.ports import Actor, Clock
@@ -61,6 +61,15 @@ def raise_epoch(tx: Connection, household: HouseholdId) -> None:
     """Make every index of this household stale, in every process."""
     table = tables.household
     tx.execute(update(table).where(table.c.household_id == household).values(epoch=table.c.epoch + 1))
+
+
+_EPOCH = select(tables.household.c.epoch).where(tables.household.c.household_id == bindparam("household"))
+"""Built once: every request that may leave something reads it."""
+
+
+def epoch_of(tx: Connection, household: HouseholdId) -> int:
+    """The epoch of a household that is there, as this transaction sees it."""
+    return int(tx.execute(_EPOCH, {"household": household}).scalar_one())
 
 
 def epochs_of(store: Store, households: Collection[HouseholdId]) -> dict[HouseholdId, int]:

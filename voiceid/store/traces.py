@@ -19,7 +19,8 @@ from voiceid.views import ActivityEntry, InteractionView, RecordingView
 
 _R, _I, _T, _A = tables.recording, tables.interaction, tables.transcript, tables.activity
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
-_CURSOR = re.compile(r"(\d{1,17})x(\d{1,18})x([a-z0-9]*)")
+_CURSOR = re.compile(r"(\d{1,17})x(\d{1,9})x([a-z0-9]*)")
+"""No number that a column could not hold: PostgreSQL refuses to compare with one."""
 
 
 class _Mark(NamedTuple):
