@@ -230,7 +230,7 @@ def _commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple
         yield words, command
 
 
-COMMANDS = dict(_commands(typer.main.get_command(cli.app)))
+COMMANDS = dict(_commands(typer.main.get_command(cli.application())))
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

@@ -37,6 +37,9 @@ def make_docs() -> ModuleType:
     return module
 
 
+COMMAND_LINE = typer.main.get_command(cli.application())
+
+
 @cache
 def openapi() -> dict[str, Any]:
     described: dict[str, Any] = make_docs().openapi()
@@ -47,7 +50,7 @@ def openapi() -> dict[str, Any]:
 def test_a_command_in_the_documentation_exists(command: rules.Command) -> None:
     match command.program:
         case "voiceid":
-            complaint = rules.voiceid_complaint(command.words, typer.main.get_command(cli.app))
+            complaint = rules.voiceid_complaint(command.words, COMMAND_LINE)
         case "make":
             complaint = rules.make_complaint(command.words, (ROOT / "Makefile").read_text())
         case _:
@@ -142,7 +145,7 @@ def test_commands_are_found_where_a_reader_would_type_them() -> None:
 
 @pytest.mark.parametrize("words", [("nonsense",), ("serve", "--nonsense"), ("receipt", "nonsense"), ("--nonsense",)])
 def test_a_command_that_does_not_exist_is_found(words: tuple[str, ...]) -> None:
-    assert rules.voiceid_complaint(words, typer.main.get_command(cli.app)) is not None
+    assert rules.voiceid_complaint(words, COMMAND_LINE) is not None
 
 
 def test_a_target_that_does_not_exist_is_found() -> None:

@@ -86,7 +86,10 @@ def test_the_base_install_asks_for_no_torch() -> None:
 def test_importing_both_packages_loads_nothing_heavy() -> None:
     """Also where the extras are installed: they are loaded when they are used."""
     heavy = "{'torch', 'torchaudio', 'speechbrain', 'sklearn', 'scipy', 'matplotlib', 'IPython'}"
-    code = f"import voiceid, enrollment, voiceid.cli, sys; print(*sorted({heavy} & sys.modules.keys()))"
+    code = (
+        "import voiceid, enrollment, voiceid.cli, sys; voiceid.cli.application();"
+        f" print(*sorted({heavy} & sys.modules.keys()))"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
 

@@ -12,7 +12,7 @@ EVERYTHING = "voiceid.service.run, voiceid.cli, voiceid.demo, voiceid.evaluate"
 
 
 @pytest.mark.parametrize("code", [
-    f"import {EVERYTHING}",
+    f"import {EVERYTHING}; voiceid.cli.application()",
     "from voiceid.onnx import Network; Network.shipped('silero_vad')",
     "from pathlib import Path; from voiceid.encode import open_encoder; open_encoder('campplus', Path())",
 ])  # fmt: skip

@@ -67,13 +67,24 @@ def allowed(field: FieldInfo) -> str:
     return {"Path": "a path", "str": "text", "int": "a number", "bool": "`true`, `false`"}[kinds[0].__name__]
 
 
+def meanings() -> dict[str, str]:
+    """Every setting's docstring, from the source: nothing reads it at run time."""
+    source = (Path(__file__).resolve().parents[1] / "voiceid" / "settings.py").read_text()
+    (body,) = (node.body for node in ast.parse(source).body if isinstance(node, ast.ClassDef))
+    return {
+        field.target.id: " ".join(ast.literal_eval(said.value).split())
+        for field, said in pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        and isinstance(said, ast.Expr) and isinstance(said.value, ast.Constant)
+    }  # fmt: skip
+
+
 def settings_page() -> str:
     """Every setting: name, default, allowed values, meaning."""
-    rows = []
+    said, rows = meanings(), []
     for name, field in Settings.model_fields.items():
         default = "set at start" if field.default_factory else "none" if field.default is None else f"`{field.default}`"
-        meaning = " ".join((field.description or "").split())
-        rows.append((f"`VOICEID_{name.upper()}`", default, allowed(field), meaning))
+        rows.append((f"`VOICEID_{name.upper()}`", default, allowed(field), said[name]))
     others = [(f"`{name}`", OTHER_NAMES[name]) for name in sorted(NOT_SETTINGS)]
     return (
         f"{MADE}\n\n# Settings\n\nAll that an operator may change: environment variables, read once at start. An"

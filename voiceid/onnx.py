@@ -20,6 +20,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 """From 1.29 on the runtime would report to its maker, and keep an id of this machine; only this stops all of it."""
 import onnxruntime  # noqa: E402 the variable counts only if it is set before
 
+_MIB = 1024 * 1024
 _MODELS = files("voiceid") / "encode" / "models"
 _LONG = {"features": 28_000, "input": 63_000}
 """Values of an input, by its name, from which on a call hands its working memory back: 3.5 s of sound. What a longer
@@ -29,9 +30,15 @@ onnxruntime.create_and_register_allocator(
     onnxruntime.OrtMemoryInfo(
         "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
     ),
-    onnxruntime.OrtArenaCfg({"arena_extend_strategy": 1}),
-)
-"""One store of working memory for all networks, which grows by what is needed (1): by itself it doubles each time."""
+    onnxruntime.OrtArenaCfg(
+        {
+            "arena_extend_strategy": 0, "initial_chunk_size_bytes": 6 * _MIB, "max_power_of_two_extend_bytes": 2 * _MIB,
+            "max_dead_bytes_per_chunk": 64 * 1024,
+        }
+    ),
+)  # fmt: skip
+"""One store of working memory for all networks: what 3 s of sound take, which then grows by 2 MiB. By itself it doubles
+each time; grown by just what is asked for, clips of different lengths leave holes in it."""
 
 
 class Network:

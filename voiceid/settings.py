@@ -20,7 +20,7 @@ NOT_SETTINGS = frozenset(
 class Settings(BaseSettings):
     """All an operator may change. Built once, in wiring.py."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
 
     data_dir: Path = Path("data")
     """Directory of the embedded database. Created with mode 0700."""

@@ -3,6 +3,8 @@
 import contextlib
 import ctypes
 import gc
+import os
+import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -42,12 +44,23 @@ class Networks:
         return self._voice_activity.result()
 
 
+def leave_out() -> None:
+    """Before the service is imported: keep out what it would load and never use.
+
+    FastAPI looks into pydantic's first version to see whether a type comes from there. numpy's BLAS starts a thread for
+    each core, which waits by spinning; a clip is worked on by one.
+    """
+    sys.modules.setdefault("pydantic.v1", None)  # type: ignore[arg-type]  # None: the import fails, which it expects
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def settled() -> None:
     """Everything is loaded: from here on collect garbage, but not among what stays."""
     gc.freeze()
     gc.enable()
-    with contextlib.suppress(AttributeError):  # as below
-        ctypes.CDLL(None).malloc_trim(0)
+    from voiceid.memory import give_back  # noqa: PLC0415 numpy comes with it, which must not come before leave_out()
+
+    give_back()
 
 
 def _share_memory() -> None:

@@ -30,6 +30,7 @@ from voiceid.encode import open_encoder
 from voiceid.errors import KeysMisplaced, NotFound, VoiceIdError
 from voiceid.failpoint import reach
 from voiceid.match import Indexes
+from voiceid.memory import give_back
 from voiceid.policy import Bounds
 from voiceid.ports import SYSTEM, Clock, Encoder
 from voiceid.ports import SpeechCheck as SpeechCheckPort
@@ -263,11 +264,12 @@ def drop_stale(services: Services) -> int:
 
 
 async def _let_go(services: Services) -> None:
-    """Look for stale indexes, for as long as the service runs."""
+    """Look for stale indexes, and give back free memory, for as long as the service runs."""
     while True:
         await asyncio.sleep(_LET_GO_EVERY_S)
         with contextlib.suppress(VoiceIdError):
             await asyncio.to_thread(drop_stale, services)
+        await asyncio.to_thread(give_back)
 
 
 async def _keep_time(services: Services) -> None:

@@ -6,7 +6,6 @@ from functools import cache
 from importlib import resources
 from typing import Annotated, Any
 
-import segno
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 
@@ -87,6 +86,8 @@ def _expected(encoder: ModelId, chosen: str) -> dict[str, Any] | None:
 def draw_qr(body: Drawn) -> Response:
     """Draw a short text, such as an invitation's link, as a QR code. Nothing of it is kept."""
     drawing = io.BytesIO()
+    import segno  # noqa: PLC0415 few ever draw one
+
     segno.make_qr(body.text, error="m").save(drawing, kind="svg", border=2, light="#fff", xmldecl=False)
     return Response(drawing.getvalue(), media_type="image/svg+xml", headers={"Cache-Control": "no-store"})
 

@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-import pyrage
 from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
@@ -125,6 +124,8 @@ def export(
     headers = {"Cache-Control": "no-store"}
     if passphrase is None:
         return StreamingResponse(chunks, media_type="application/zip", headers=headers)
+    import pyrage  # noqa: PLC0415 few ask for it
+
     sealed = pyrage.passphrase.encrypt(b"".join(chunks), passphrase)
     return Response(sealed, media_type="application/age", headers=headers)
 
