@@ -21,23 +21,24 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import encoder, flame, forgetting, households, machine, recognition, scale, sound, start, streams
+from benchmarks import encoder, flame, forgetting, households, load, machine, recognition, scale, sound, start, streams
 from benchmarks.bench import Bench, Section
 from benchmarks.rows import Row, missing_row
 
 SECTIONS = (
     Section("installed", start.installed, 1, 0.5),
     Section("features", encoder.features, 5, 1.5),
-    Section("encoder", encoder.embedding, 110, 10),
+    Section("encoder", encoder.embedding, 100, 9),
     Section("search", scale.search, 20, 1.5),
     Section("decoding", sound.decoding, 20, 3),
-    Section("recognition", recognition.recognition, 170, 20),
+    Section("recognition", recognition.recognition, 160, 18),
+    Section("load", load.load, 40, 10),
     Section("start", start.ready, 35, 5),
     Section("live", streams.live, 45, 8),
     Section("request", flame.flame, 8, 3),
     Section("withdrawal", forgetting.withdrawal, 30, 3),
     Section("torch", encoder.in_torch, 30, 2),
-    Section("households", households.households, 120, 4),
+    Section("households", households.households, 110, 3),
 )
 """Each gets its share of the time; where it runs out all the same, the last are left out."""
 _LEAST = 0.4

@@ -56,6 +56,15 @@ class Server:
         return Caller(self.address, token)
 
 
+class Refused(RuntimeError):
+    """The service did not do what it was asked to."""
+
+    def __init__(self, said: str, status: int, retry_after: str | None) -> None:
+        super().__init__(said)
+        self.status = status
+        self.retry_after = retry_after
+
+
 class Caller:
     """One kept-alive connection. Barely more than a socket: its own cost must not count as the service's."""
 
@@ -66,7 +75,7 @@ class Caller:
     def __call__(self, method: str, path: str, body: bytes | dict[str, Any] = b"", kind: str = "audio/wav") -> Any:
         """The answer's JSON.
 
-        Raises: RuntimeError, for any answer but a 2xx.
+        Raises: Refused, for any answer but a 2xx.
         """
         if isinstance(body, dict):
             body, kind = json.dumps(body).encode(), "application/json"
@@ -80,7 +89,8 @@ class Caller:
             answer = self._connection.getresponse()
         content = answer.read()
         if answer.status // 100 != 2:  # noqa: PLR2004 success
-            raise RuntimeError(f"{method} {path}: {answer.status} {content[:200]!r}")
+            said = f"{method} {path}: {answer.status} {content[:200]!r}"
+            raise Refused(said, answer.status, answer.getheader("Retry-After"))
         return json.loads(content) if content else None
 
 

@@ -37,7 +37,7 @@ def main() -> None:
     (asked.into / "performance.md").write_text(words.format(**filled))
     encoders = curves(run["rows"], r"(?P<line>campplus(-int8)?), (?P<at>\d+) s of speech", peer="sherpa")
     (asked.into / "performance-encoder.svg").write_text(plot(encoders, "seconds of speech", "ms"))
-    clients = curves(run["rows"], r"(?P<at>\d+) (?P<line>clients): time per answer")
+    clients = curves(run["rows"], r"(?P<at>\d+) (?P<line>clients): time per answer", peer="alone")
     (asked.into / "performance-clients.svg").write_text(plot(clients, "clients at once", "ms per answer"))
 
 
