@@ -14,11 +14,13 @@ from voiceid.speech import (
     LEAST_LEVEL_DBFS,
     LEAST_SNR_DB,
     LEAST_SPEECH_S,
+    MARGIN_S,
     MOST_CLIPPING,
     SpeechCheck,
     Stretch,
     VoiceActivity,
     find_stretches,
+    judge,
     measure,
     too_noisy,
 )
@@ -223,6 +225,38 @@ def test_a_clip_without_pauses_is_measured_in_its_quietest_tenth() -> None:
     quality = measure(Pcm(samples), [Stretch(0, len(samples))])
     assert quality.snr_db == pytest.approx(29.5, abs=1)
     assert quality.level_dbfs == pytest.approx(-20.5, abs=0.5)
+
+
+def test_margins_that_meet_are_kept_once() -> None:
+    """Ten frames apart is nearer than two margins; sixty is farther."""
+    samples, spoken = np.arange(200 * FRAME, dtype=np.float32), np.zeros(200, np.float32)
+    for first in (20, 60, 150):
+        spoken[first : first + 30] = 0.9
+
+    found = judge(Pcm(samples / len(samples)), spoken)
+    assert isinstance(found, Speech)
+    margin = round(MARGIN_S * SAMPLE_RATE_HZ)
+    kept = [slice(20 * FRAME - margin, 90 * FRAME + margin), slice(150 * FRAME - margin, 180 * FRAME + margin)]
+    assert np.array_equal(found.samples, np.concatenate([samples[part] for part in kept]) / len(samples))
+
+
+@pytest.mark.parametrize("steps", [40, 41])
+def test_noise_is_the_median_of_the_pauses(steps: int) -> None:
+    """Pauses of 10 ms, each louder than the one before; then speech."""
+    pauses = np.repeat(np.linspace(0.001, 0.1, steps), 160)
+    quality = measure(Pcm(np.append(pauses, np.full(16_000, 0.5)).astype(np.float32)), [Stretch(steps * 160, 10**6)])
+
+    noise_dbfs = 10 * np.log10(np.median(np.linspace(0.001, 0.1, steps) ** 2))
+    assert quality.snr_db == pytest.approx(10 * np.log10(0.25) - noise_dbfs, abs=1e-4)
+
+
+def test_treble_is_what_lies_between_4300_and_7500_hz_over_1000_to_3300() -> None:
+    sound = noise(1).cumsum().astype(np.float32) / 100
+    power = np.mean(np.abs(np.fft.rfft(sound[: 31 * 512].reshape(-1, 512) * np.hanning(512))) ** 2, axis=0)
+    hz = np.arange(257) * 31.25
+
+    treble, middle = power[(hz > 4300) & (hz < 7500)].mean(), power[(hz > 1000) & (hz < 3300)].mean()
+    assert measure(Pcm(sound), []).treble_db == pytest.approx(10 * np.log10(treble / middle), abs=1e-4)
 
 
 def test_measures_stay_in_their_ranges() -> None:

@@ -6,9 +6,9 @@ say "speak longer" or "come closer" where "unknown voice" would be of no help.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from voiceid.onnx import Network
@@ -73,7 +73,7 @@ class VoiceActivity:
         count = -(-len(samples) // FRAME)
         padded = np.zeros(_CONTEXT + max(1, count) * FRAME, dtype=np.float32)
         padded[_CONTEXT : _CONTEXT + len(samples)] = samples
-        frames = sliding_window_view(padded, _CONTEXT + FRAME)[::FRAME]
+        frames = _with_context(padded)
         hidden = cell = np.zeros((1, 1, 128), dtype=np.float32)
         found = [np.zeros(0, dtype=np.float32)]
         for at in range(0, count, _BLOCK):
@@ -106,10 +106,18 @@ class RunningActivity:
         self._seen = heard[count * FRAME :]
         if count == 0:
             return np.zeros(0, dtype=np.float32)
-        frames = sliding_window_view(heard, _CONTEXT + FRAME)[::FRAME][:count]
-        inputs = {"input": np.ascontiguousarray(frames), "h": self._hidden, "c": self._cell}
+        inputs = {"input": np.ascontiguousarray(_with_context(heard)), "h": self._hidden, "c": self._cell}
         probabilities, self._hidden, self._cell = self._network.run(inputs)
         return probabilities
+
+
+def _with_context(sound: Samples) -> Samples:
+    """A view of all whole frames, each behind the end of the one before; numpy's own takes 30 us to make one.
+
+    Shapes: (64 + n,) -> (n // 512, 576).
+    """
+    count, width = (len(sound) - _CONTEXT) // FRAME, sound.itemsize
+    return np.ndarray((count, _CONTEXT + FRAME), sound.dtype, sound, strides=(FRAME * width, width))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +202,7 @@ def measure(pcm: Pcm, stretches: list[Stretch]) -> Quality:
     if len(pauses) < 10:  # noqa: PLR2004 (a tenth of a second: too little to tell)
         pauses = np.sort(power)[: len(power) // 10 + 1]
     level_dbfs = _decibels(float(power[spoken].mean())) if spoken.any() else -120.0
-    noise_dbfs = _decibels(float(np.median(pauses))) if len(pauses) else -120.0
+    noise_dbfs = _decibels(_median(pauses)) if len(pauses) else -120.0
     return Quality(
         speech_s=sum(stretch.stop - stretch.start for stretch in stretches) / SAMPLE_RATE_HZ,
         duration_s=pcm.duration_s,
@@ -207,9 +215,15 @@ def measure(pcm: Pcm, stretches: list[Stretch]) -> Quality:
 
 def _power(samples: Samples) -> NDArray[np.float64]:
     """Mean square of each 10 ms."""
-    steps = samples[: len(samples) // _STEP * _STEP].reshape(-1, _STEP).astype(np.float64)
-    power: NDArray[np.float64] = np.einsum("ft,ft->f", steps, steps) / _STEP
+    steps = samples[: len(samples) // _STEP * _STEP].reshape(-1, _STEP)
+    power: NDArray[np.float64] = np.einsum("ft,ft->f", steps, steps, dtype=np.float64) / _STEP
     return power
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    """The middle one, or the mean of both: numpy's own takes four times as long."""
+    ordered, middle = np.sort(values), len(values) // 2
+    return float(ordered[middle] + ordered[-1 - middle]) / 2
 
 
 def _treble_db(samples: Samples) -> float:
@@ -217,12 +231,22 @@ def _treble_db(samples: Samples) -> float:
     frames = samples[: len(samples) // _SPECTRUM * _SPECTRUM].reshape(-1, _SPECTRUM)
     if not len(frames):
         return 0.0
-    power = (np.abs(np.fft.rfft(frames * np.hanning(_SPECTRUM).astype(np.float32))) ** 2).mean(axis=0)
+    window, *bands = _treble_tables()
+    power = np.abs(np.fft.rfft(frames * window))
+    power *= power
+    treble, middle = (float(power[:, band].mean(axis=0).mean()) for band in bands)
+    return max(-120.0, 10 * float(np.log10(treble / middle))) if treble > 0 and middle > 0 else -120.0
+
+
+@cache
+def _treble_tables() -> tuple[NDArray[np.float32], slice, slice]:
+    """The window of a spectrum, and the lines of treble and middle in it."""
     pitch_hz = np.fft.rfftfreq(_SPECTRUM, 1 / SAMPLE_RATE_HZ)
     treble, middle = (
-        float(power[(pitch_hz > low_hz) & (pitch_hz < high_hz)].mean()) for low_hz, high_hz in (_TREBLE_HZ, _MIDDLE_HZ)
+        slice(int(np.searchsorted(pitch_hz, low_hz, "right")), int(np.searchsorted(pitch_hz, high_hz, "left")))
+        for low_hz, high_hz in (_TREBLE_HZ, _MIDDLE_HZ)
     )
-    return max(-120.0, 10 * float(np.log10(treble / middle))) if treble > 0 and middle > 0 else -120.0
+    return np.hanning(_SPECTRUM).astype(np.float32), treble, middle
 
 
 def _decibels(power: float) -> float:
@@ -249,7 +273,9 @@ def _fault(quality: Quality) -> Unusable | None:
 
 def _cut(samples: Samples, stretches: list[Stretch]) -> Samples:
     """The stretches with their margins, joined."""
-    keep, margin = np.zeros(len(samples), dtype=bool), round(MARGIN_S * SAMPLE_RATE_HZ)
+    margin, end = round(MARGIN_S * SAMPLE_RATE_HZ), 0
+    parts = []
     for stretch in stretches:
-        keep[max(0, stretch.start - margin) : stretch.stop + margin] = True
-    return samples[keep]
+        start, end = max(end, stretch.start - margin), stretch.stop + margin  # margins may meet
+        parts.append(samples[start:end])
+    return np.concatenate(parts)

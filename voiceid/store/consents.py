@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Select, and_, bindparam, func, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, Select, and_, bindparam, func, literal, select
 
 from voiceid.errors import NotFound, Unreadable
 from voiceid.ports import Gate
@@ -16,13 +16,14 @@ from voiceid.views import ConsentRecord
 
 CHANGES = ("granted", "denied", "withdrawn", "expired")
 _L = tables.ledger
+_CHANGE = _L.c.event.in_([literal(change) for change in CHANGES])  # bare words are written into every statement anew
 _OF_VOICE = frozenset({SAVE_RECORDINGS, VOICE_ID})
 _HOUSEHOLD: BindParameter[Any] = bindparam("household")
 
 
 def _latest(*whose: ColumnElement[bool]) -> Select[Any]:
     """The newest ledger row of each person and purpose of one household."""
-    mine = and_(_L.c.household_id == _HOUSEHOLD, _L.c.purpose.is_not(None), _L.c.event.in_(CHANGES), *whose)
+    mine = and_(_L.c.household_id == _HOUSEHOLD, _L.c.purpose.is_not(None), _CHANGE, *whose)
     newest = select(func.max(_L.c.seq).label("seq")).where(mine).group_by(_L.c.person_id, _L.c.purpose).subquery()
     return select(_L).join(newest, and_(_L.c.household_id == _HOUSEHOLD, _L.c.seq == newest.c.seq))
 
@@ -97,7 +98,7 @@ class ConsentBook:
         rows = (
             select(_L, kept.c.record_id, kept.c.key_id, kept.c.sealed)
             .select_from(_L.outerjoin(kept, and_(kept.c.household_id == _L.c.household_id, kept.c.seq == _L.c.seq)))
-            .where(_L.c.household_id == household, _L.c.person_id == person, _L.c.event.in_(CHANGES))
+            .where(_L.c.household_id == household, _L.c.person_id == person, _CHANGE)
             .order_by(_L.c.seq)
         )
         with self._store.database.reader() as tx:
