@@ -45,12 +45,13 @@ class Bench:
         whole = mine + sum(one.share(quick=self.quick) for one in later)
         self._until = time.monotonic() + max(0.0, self.left_s) * mine / whole
 
-    def seconds(self, full: float, quick: float) -> float:
+    def seconds(self, full: float, quick: float = 0.0) -> float:
         """How long one comparison may go on, given what is left of its section."""
         return min(quick if self.quick else full, max(0.0, (self._until - time.monotonic()) / 2))
 
     def alternate(
-        self, ours: Callable[[], object], peer: Callable[[], object], full: float, quick: float, *, most: int = 200
+        self, ours: Callable[[], object], peer: Callable[[], object], full: float, quick: float = 0.0, *,
+        most: int = 200,
     ) -> Compared:
         """Measure two calls in turns for so many seconds, or as many as there are."""
         least = _LEAST_QUICK if self.quick else _LEAST
@@ -71,7 +72,8 @@ class Section:
     rows: Callable[[Bench], Iterator[Row]]
     full_s: float
     """What it takes of a full run on a quiet machine; its share of what is left follows from that."""
-    quick_s: float
+    quick_s: float = 0.0
+    """The same of a short run; 0: it is left out of one."""
 
     def share(self, *, quick: bool) -> float:
         """Seconds that it would like to have."""

@@ -26,9 +26,9 @@ from voiceid.store.voiceprints import VoiceprintShelf
 from voiceid.types import Embedding, HouseholdId
 
 OF_ONE, MORE_MB = 1.05, 100.0
-_FILLING = 0.7
+_FILLING = 0.8
 """Share of the time left that making households may take."""
-_COUNTS, _COUNTS_QUICK = (100, 10_000, 100_000), (100,)
+_COUNTS = (100, 10_000, 100_000)
 _ASKED = 120
 """Households that are asked through HTTP: each request goes to another one."""
 
@@ -38,7 +38,7 @@ def households(bench: Bench) -> Iterator[Row]:
     alone = _Street(bench.folder("one"), 1)
     street = alone
     each_s = 0.0
-    for count in _COUNTS_QUICK if bench.quick else _COUNTS:
+    for count in _COUNTS:
         if each_s * count > _FILLING * bench.left_s:
             yield missing_row(f"lookup in {count} households", "ms", "not measured: the time was up")
             break
@@ -46,7 +46,7 @@ def households(bench: Bench) -> Iterator[Row]:
         street = _Street(bench.folder("many"), count)
         each_s = (time.monotonic() - began) / count
         for name, which in (("at random", street.anyone), ("asked again", street.the_same)):
-            both = bench.alternate(street.asking(which), alone.asking(alone.the_same), 4, 0.6, most=2000)
+            both = bench.alternate(street.asking(which), alone.asking(alone.the_same), 2.5, most=2000)
             yield timed_row(f"lookup in {count} households, {name}", both, "lookup in one household")
     yield from _through_http(bench, street, alone)
 
@@ -56,7 +56,7 @@ def _through_http(bench: Bench, street: "_Street", alone: "_Street") -> Iterator
     with Server(street.folder) as many, Server(alone.folder) as one:
         for server, place in ((many, street), (one, alone)):
             place.guest(server)()  # the first pays for what is only paid once
-        both = bench.alternate(street.guest(many), alone.guest(one), 20, 1.5, most=_ASKED - 2)
+        both = bench.alternate(street.guest(many), alone.guest(one), 20, most=_ASKED - 2)
         what = f"recognize in {street.count} households, each time another"
         yield timed_row(what, both, "recognize in the only one", Goal("ratio", OF_ONE))
         more = many.resident_mb - one.resident_mb

@@ -28,7 +28,7 @@ def ready(bench: Bench) -> Iterator[Row]:
     """Start the service again and again, in turns with a process that only imports the same libraries."""
     home = bench.folder("start")
     first = _start(home)
-    seen = [(_start(home), _import(home)) for _ in range(2 if bench.quick else 11)]
+    seen = [(_start(home), _import(home)) for _ in range(1 if bench.quick else 11)]
     goal, quiet = Goal("figure", READY_S), bench.noise.quiet
     libraries_s = min(taken for _, taken in seen)
     yield timed_row("ready, first start", paired([first], [libraries_s]), _PEER, goal, unit="s", quiet=quiet)

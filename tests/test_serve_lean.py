@@ -11,7 +11,7 @@ from voiceid import cli
 
 NOT_OURS = {"alembic", "httpx", "psycopg", "pydantic.v1", "pyrage", "rich", "segno", "voiceid.client"}
 STARTED = (
-    "import voiceid.cli.serve, sys; from voiceid.service.early import leave_out; {}"
+    "import voiceid.cli.serve, sys; from voiceid.service.early import leave_out; assert 'numpy' not in sys.modules; {}"
     " import voiceid.service.run; print(*sorted(name for name, one in sys.modules.items() if one))"
 )
 
