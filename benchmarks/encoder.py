@@ -30,7 +30,7 @@ def embedding(bench: Bench) -> Iterator[Row]:
     for seconds in LENGTHS_S[:1] if bench.quick else LENGTHS_S:
         speech = voices.speech(voices.seconds_of(voices.GUEST, seconds))
         stated = seconds == STATED_S
-        turns = partial(bench.alternate, full=6, quick=1.2)
+        turns = partial(bench.alternate, full=6, quick=0.8)
         for encoder, name in ((fast, "campplus-int8"), (plain, "campplus")):
             named, ours = f"{name}, {seconds} s of speech", partial(encoder.embed, speech)
             goal = Goal("ratio", OF_SHERPA) if stated and encoder is fast else None

@@ -32,7 +32,7 @@ def under_load(bench: Bench, home: Household, server: Server) -> Iterator[Row]:
     most, alone_s = _rate(home, server, sound, bench.seconds(5, 1.5)), _alone(home, sound)
     pause_s = CLIENTS / (LOAD * most) - _BESIDE * alone_s
     waits: list[float] = []
-    began, until = time.perf_counter(), time.perf_counter() + max(3.0, bench.seconds(25, 3))
+    began, until = time.perf_counter(), time.perf_counter() + max(2.5, bench.seconds(25, 2.5))
     _together(CLIENTS, partial(_pausing, home, server, sound, pause_s, until, waits))
     share = len(waits) / (time.perf_counter() - began) / most
     waits.sort()
@@ -93,7 +93,7 @@ def _past(bench: Bench, home: Household, server: Server) -> Iterator[Row]:
     settings = Settings()
     room = settings.encoders + settings.queue
     sound, told = voices.wav(voices.seconds_of(voices.GUEST, 3)), _Told()
-    end = time.perf_counter() + max(3.0, bench.seconds(8, 3))
+    end = time.perf_counter() + max(2.5, bench.seconds(8, 2.5))
 
     def client(_: int) -> None:
         caller = server.caller(home.token)

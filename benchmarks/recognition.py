@@ -172,7 +172,7 @@ def _one(
     heard = voices.check()(decode(sound, kind, max_s=60))
     if not isinstance(heard, Speech):
         raise TypeError(f"{who} cannot be understood as {form}")
-    both = bench.alternate(lambda: home.recognize(sound, kind), lambda: encoder.embed(heard), 10, 1.5)
+    both = bench.alternate(lambda: home.recognize(sound, kind), lambda: encoder.embed(heard), 10, 1.0)
     return timed_row(f"recognize {name}", both, _PEER, Goal("ratio", most))
 
 
