@@ -37,7 +37,7 @@ SECTIONS = (
     Section("request", flame.flame, 8, 3),
     Section("withdrawal", forgetting.withdrawal, 25, 3),
     Section("torch", encoder.in_torch, 25),
-    Section("households", households.households, 160),
+    Section("households", households.households, 190),
 )
 """Each gets its share of the time; where it runs out all the same, the last are left out."""
 _LEAST = 0.4
