@@ -1,4 +1,4 @@
-"""Scores are those of the people who are permitted, whichever way they are found."""
+"""Scores are those of the people who are permitted, in order."""
 
 from dataclasses import replace
 
@@ -35,7 +35,7 @@ def permit(people: list[PersonId]) -> Permit:
 
 @pytest.mark.parametrize("narrow", [False, True])
 def test_everybody_is_scored_as_some_of_them_are(*, narrow: bool) -> None:
-    """Some: by faiss's selector, out of an index that holds one more; everybody: in one go."""
+    """Some: out of an index that holds one more."""
     some = built(BOTH_VIEWS, [*NAMES, PersonId("not permitted")]).nearest(PROBE, among=permit(NAMES), narrow=narrow)
     everybody = built(BOTH_VIEWS, NAMES).nearest(PROBE, among=permit(NAMES), narrow=narrow)
     views = [f"{name} by telephone" if narrow else name for name in NAMES]
@@ -60,7 +60,6 @@ def test_who_is_permitted_and_has_no_voiceprint_is_not_scored() -> None:
 
 
 def test_without_the_view_of_a_telephone_nobody_is_found_in_it() -> None:
-    """Behind the vectors lies other memory."""
     assert list(built(None, NAMES).nearest(PROBE, among=permit(NAMES), narrow=True)) == []
 
 

@@ -6,10 +6,9 @@ with the consents, dropped and overwritten at every withdrawal.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, overload
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import faiss
 import numpy as np
@@ -37,9 +36,6 @@ class Index:
     """What projects a probe as the voiceprints were projected."""
     by_telephone: frozenset[PersonId] = frozenset()
     """Who was enrolled over nothing else."""
-    everybody: frozenset[PersonId] = frozenset()
-    _seen: list[frozenset[PersonId]] = field(default_factory=list)
-    """The last people who were permitted and are all there is: one request asks several times."""
 
     @classmethod
     def build(
@@ -55,10 +51,9 @@ class Index:
                 vectors += [_direction(_over_telephone(one), one.added, 1, narrow) for one in sound]
             index.add_with_ids(np.stack(vectors).astype(np.float32), np.arange(len(vectors), dtype=np.int64))
         by_telephone = {one.person for one in sound if one.narrow is not None and (one.takes == one.narrow).all()}
-        people = tuple(one.person for one in sound)
-        return cls(model_id, epoch, people, index, bars, frozenset(by_telephone), frozenset(people))
+        return cls(model_id, epoch, tuple(one.person for one in sound), index, bars, frozenset(by_telephone))
 
-    def nearest(self, probe: Embedding, *, among: Permit, narrow: bool = False) -> Sequence[Match]:
+    def nearest(self, probe: Embedding, *, among: Permit, narrow: bool = False) -> list[Match]:
         """Score the permitted people against one embedding, best first; `narrow`: as a telephone would carry them.
 
         Shapes: probe.vector is (dim,), float32, unit length; so inner product = cosine, -1..1.
@@ -68,63 +63,23 @@ class Index:
         if probe.model_id != self.model_id:
             raise ModelMismatch
         behind = len(self.people) if narrow else 0
-        asked = _project(self.bars.narrow if self.bars and narrow else self.bars)(probe.vector[np.newaxis])
-        if self._all_permitted(among) and behind + len(self.people) <= self.faiss_index.ntotal:
-            return _Scored(self.people, self._products(asked[0].astype(np.float32), behind))
         allowed = [at + behind for at, person in enumerate(self.people) if person in among.people]
         if not allowed:
             return []
+        bars = self.bars.narrow if self.bars and narrow else self.bars
         selector = faiss.IDSelectorBatch(np.array(allowed, dtype=np.int64))
         chosen = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]  # not in faiss's stubs
         faiss.omp_set_num_threads(1)  # for this thread: waiting for others cost 20 ms on a busy machine, the search 0.1
-        scores, found = self.faiss_index.search(asked.astype(np.float32), len(allowed), params=chosen)
+        asked = _project(bars)(probe.vector[np.newaxis].astype(np.float32))
+        scores, found = self.faiss_index.search(asked, len(allowed), params=chosen)
         pairs = zip(found[0], scores[0], strict=True)
         return [Match(self.people[at - behind], float(score)) for at, score in pairs if at >= 0]
-
-    def _all_permitted(self, among: Permit) -> bool:
-        if self._seen and self._seen[0] is among.people:
-            return True
-        self._seen[:] = [among.people] if self.everybody <= among.people else []
-        return bool(self._seen)
-
-    def _products(self, asked: NDArray[np.float32], behind: int) -> NDArray[np.float32]:
-        """Inner products with everybody, in order: where all are permitted, choosing would take longer than scoring."""
-        flat: Any = faiss.downcast_index(self.faiss_index.index)
-        scores = np.empty(len(self.people), dtype=np.float32)
-        if len(scores):
-            held = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d)[behind * flat.d :]
-            faiss.fvec_inner_products_ny(  # type: ignore[attr-defined]  # not in faiss's stubs
-                faiss.swig_ptr(scores), faiss.swig_ptr(asked), faiss.swig_ptr(held), flat.d, len(scores)
-            )
-        return scores
 
     def wipe(self) -> None:
         """Overwrite the vectors before the memory is given back."""
         flat: Any = faiss.downcast_index(self.faiss_index.index)
         if flat.ntotal:
             faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d)[:] = 0.0
-
-
-class _Scored(Sequence[Match]):
-    """Everybody's score, best first; put in order and into words only when somebody looks."""
-
-    def __init__(self, people: Sequence[PersonId], scores: NDArray[np.float32]) -> None:
-        self._people, self._scores = people, scores
-
-    def __len__(self) -> int:
-        return len(self._people)
-
-    @overload
-    def __getitem__(self, at: int) -> Match: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[Match]: ...
-    def __getitem__(self, at: int | slice) -> Match | list[Match]:
-        return self._ordered[at]
-
-    @cached_property
-    def _ordered(self) -> list[Match]:
-        order = np.argsort(-self._scores, kind="stable")
-        return [Match(self._people[at], float(self._scores[at])) for at in order]
 
 
 class Indexes:
@@ -143,7 +98,7 @@ class Indexes:
         self._held: OrderedDict[HouseholdId, Index] = OrderedDict()
         self._lock = threading.Lock()
 
-    def nearest(self, probe: Embedding, *, among: Permit, narrow: bool = False) -> Sequence[Match]:
+    def nearest(self, probe: Embedding, *, among: Permit, narrow: bool = False) -> list[Match]:
         """Score the permitted people of one household; an index of another epoch is first built anew."""
         with self._lock:  # searching takes microseconds; a wiped index must not be searched
             return self._current(among).nearest(probe, among=among, narrow=narrow)
