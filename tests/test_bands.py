@@ -13,7 +13,7 @@ from voiceid.decide import decide
 from voiceid.decode import decode
 from voiceid.evaluate.channels import telephone
 from voiceid.match import Index
-from voiceid.ports import Match
+from voiceid.ports import Matches
 from voiceid.speech import NARROW_DB, SpeechCheck, is_narrow, over_telephone
 from voiceid.types import Embedding, HouseholdId, Pcm, PersonId, Quality, Samples, Speech, Verdict, Voiceprint
 
@@ -71,10 +71,10 @@ def test_each_band_is_searched_in_its_own_view() -> None:
     )
     probe = Embedding(voice("ben"), MODEL)
 
-    assert index.nearest(probe, among=everyone)[0].person == BEN
-    assert index.nearest(probe, among=everyone, narrow=True)[0].person == ADA
+    assert index.nearest(probe, among=everyone).nearest() == BEN
+    assert index.nearest(probe, among=everyone, narrow=True).nearest() == ADA
     alone = replace(everyone, people=frozenset({BEN}))
-    assert [match.person for match in index.nearest(probe, among=alone, narrow=True)] == [BEN]
+    assert index.nearest(probe, among=alone, narrow=True).people == (BEN,)
 
 
 def test_who_was_enrolled_over_a_telephone_alone_is_known() -> None:
@@ -95,18 +95,18 @@ def test_a_projection_counts_what_rooms_do_for_less() -> None:
     probe = Embedding((0.6 * voice("ben") + 0.8 * room).astype(np.float32), MODEL)
     person = Voiceprint(ADA, MODEL, enrolled[None].astype(np.float32))
 
-    (plain,) = household(None, person)[0].nearest(probe, among=household(None, person)[1])
+    plain = household(None, person)[0].nearest(probe, among=household(None, person)[1])
     projected = replace(BARS, projection=matrix)
-    (moved,) = household(projected, person)[0].nearest(probe, among=household(projected, person)[1])
+    moved = household(projected, person)[0].nearest(probe, among=household(projected, person)[1])
 
-    assert plain.score == pytest.approx(0.64, abs=1e-5)
-    assert moved.score < 0.01
+    assert plain.score(ADA) == pytest.approx(0.64, abs=1e-5)
+    assert moved.score(ADA) < 0.01
 
 
 def test_what_a_whole_household_has_in_common_names_nobody() -> None:
     """A guest on the household's own device: everybody's score is high, nobody's stands out."""
-    guest = [Match(ADA, 0.80), Match(BEN, 0.55), Match(CLEO, 0.50)]
-    member = [Match(ADA, 0.80), Match(BEN, 0.10), Match(CLEO, 0.05)]
+    guest = Matches.of({ADA: 0.80, BEN: 0.55, CLEO: 0.50})
+    member = Matches.of({ADA: 0.80, BEN: 0.10, CLEO: 0.05})
     bars = replace(BARS, crowd=0.5, usual=0.1)
 
     assert decide(guest, GOOD, BARS).verdict is Verdict.KNOWN
@@ -117,17 +117,17 @@ def test_what_a_whole_household_has_in_common_names_nobody() -> None:
 def test_one_person_alone_is_measured_against_what_is_usual() -> None:
     bars = replace(BARS, crowd=0.5, usual=0.1)
 
-    assert bars.relative([0.8]) == [pytest.approx(0.8 - 0.5 * 0.1)]
-    assert bars.relative([0.8, 0.3]) == [pytest.approx(0.8 - 0.25 * 0.4), pytest.approx(0.3 - 0.25 * 0.9)]
+    assert bars.relative(np.array([0.8])) == pytest.approx(np.array([0.8 - 0.5 * 0.1]))
+    assert bars.relative(np.array([0.8, 0.3])) == pytest.approx(np.array([0.8 - 0.25 * 0.4, 0.3 - 0.25 * 0.9]))
 
 
 def test_the_bar_that_is_told_is_the_one_that_counts() -> None:
     bars = replace(BARS, crowd=0.5, usual=0.1)
-    found = decide([Match(ADA, 0.9), Match(BEN, 0.3)], GOOD, bars)
+    found = decide(Matches.of({ADA: 0.9, BEN: 0.3}), GOOD, bars)
     assert found.threshold is not None
 
-    just = decide([Match(ADA, found.threshold + 1e-6), Match(BEN, 0.3)], GOOD, bars)
-    below = decide([Match(ADA, found.threshold - 1e-6), Match(BEN, 0.3)], GOOD, bars)
+    just = decide(Matches.of({ADA: found.threshold + 1e-6, BEN: 0.3}), GOOD, bars)
+    below = decide(Matches.of({ADA: found.threshold - 1e-6, BEN: 0.3}), GOOD, bars)
 
     assert (just.person, below.person) == (ADA, None)
 

@@ -176,7 +176,7 @@ def test_a_trial_counts_the_crowd_as_the_product_does() -> None:
     trial = Trial(score, np.full(5, GUEST), np.ones(5), np.zeros(5))
     bars = replace(Bars.of(MODEL, SHIPPED[MODEL], "balanced"), crowd=0.5, usual=0.3)
 
-    assert trial.relative(0.5, 0.3) == pytest.approx(np.array([bars.relative(row) for row in score.tolist()]))
+    assert trial.relative(0.5, 0.3) == pytest.approx(np.array([bars.relative(row) for row in score]))
 
 
 def test_the_crowd_is_taken_off_where_it_moves_whole_households() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from voiceid.calibration import Bars, Term
 from voiceid.decide import decide, speaks_alone
-from voiceid.ports import Match
+from voiceid.ports import Matches
 from voiceid.types import ModelId, PersonId, Quality, Verdict
 
 BARS = Bars(
@@ -35,12 +35,12 @@ def quality(speech_s: float = 4.0) -> Quality:
     return Quality(speech_s, speech_s, -20.0, 30.0, 0.0)
 
 
-def matches(*scores: float) -> list[Match]:
-    return [Match(PersonId(f"p{i}"), score) for i, score in enumerate(scores)]
+def matches(*scores: float) -> Matches:
+    return Matches.of({PersonId(f"p{i}"): score for i, score in enumerate(scores)})
 
 
 def test_nobody_enrolled_is_a_stranger() -> None:
-    decision = decide([], quality(), BARS)
+    decision = decide(matches(), quality(), BARS)
 
     assert (decision.verdict, decision.reason, decision.person) == (Verdict.STRANGER, "nobody_enrolled", None)
     assert decision.confidence == 0
@@ -169,9 +169,9 @@ def test_a_name_is_never_a_guess(scores: list[float], speech_s: float) -> None:
 @given(scores=cosines, order=st.randoms(use_true_random=False))
 def test_the_order_of_the_household_does_not_matter(scores: list[float], order: object) -> None:
     household = matches(*scores)
-    shuffled = sorted(household, key=lambda _: order.random())  # type: ignore[attr-defined]  # Hypothesis' Random
+    shuffled = sorted(scores, key=lambda _: order.random())  # type: ignore[attr-defined]  # Hypothesis' Random
 
-    assert decide(shuffled, quality(), BARS).confidence == pytest.approx(
+    assert decide(matches(*shuffled), quality(), BARS).confidence == pytest.approx(
         decide(household, quality(), BARS).confidence
     )
 

@@ -93,10 +93,10 @@ def test_the_index_scores_only_whom_the_permit_names(home: Home) -> None:
     indexes, gate = home.services.recognizer.indexes, home.services.recognizer.consents.gate(home.id)
     whole = permit(gate, frozenset({VOICE_ID}))
     probe = Embedding(voice("ada"), MODEL)
-    assert {match.person for match in indexes.nearest(probe, among=whole)} == {home["ada"].id, home["ben"].id}
+    assert set(indexes.nearest(probe, among=whole).people) == {home["ada"].id, home["ben"].id}
     ben_alone = replace(whole, people=frozenset({home["ben"].id}))
-    assert [match.person for match in indexes.nearest(probe, among=ben_alone)] == [home["ben"].id]
-    assert indexes.nearest(probe, among=replace(whole, people=frozenset())) == []
+    assert indexes.nearest(probe, among=ben_alone).people == (home["ben"].id,)
+    assert len(indexes.nearest(probe, among=replace(whole, people=frozenset()))) == 0
     assert indexes.count(home.id, home["ada"].id) == 1
 
 

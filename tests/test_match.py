@@ -1,4 +1,4 @@
-"""Scores are those of the people who are permitted, in order."""
+"""Scores are those of the people who are permitted, and of nobody else."""
 
 from dataclasses import replace
 
@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from voiceid.calibration import Bars
 from voiceid.consent import Permit
-from voiceid.match import Index
-from voiceid.types import Embedding, HouseholdId, PersonId, Voiceprint
+from voiceid.errors import ModelMismatch
+from voiceid.match import Index, Indexes
+from voiceid.types import Embedding, HouseholdId, ModelId, PersonId, Voiceprint
 
 
 def voice(name: str) -> NDArray[np.float32]:
@@ -20,53 +21,138 @@ def voice(name: str) -> NDArray[np.float32]:
 
 
 NAMES = [PersonId(f"person {number}") for number in range(40)]
+HOME, EPOCH = HouseholdId("h"), 7
 PROBE = Embedding(voice("somebody"), MODEL)
 BOTH_VIEWS = replace(BARS, narrow=BARS)
 
 
 def built(bars: Bars | None, people: list[PersonId]) -> Index:
     prints = [Voiceprint(name, MODEL, voice(name)[None], voice(f"{name} by telephone")[None]) for name in people]
-    return Index.build(prints, MODEL, DIM, 0, bars)
+    return Index.build(prints, MODEL, DIM, EPOCH, bars)
 
 
-def permit(people: list[PersonId]) -> Permit:
-    return Permit(HouseholdId("h"), 0, frozenset(people), frozenset(GATE))
+def permit(people: list[PersonId], epoch: int = EPOCH) -> Permit:
+    return Permit(HOME, epoch, frozenset(people), frozenset(GATE))
+
+
+def alone(name: PersonId) -> float:
+    """The score that only this one product gives."""
+    return float(voice(name) @ PROBE.vector)
 
 
 @pytest.mark.parametrize("narrow", [False, True])
-def test_everybody_is_scored_as_some_of_them_are(*, narrow: bool) -> None:
-    """Some: out of an index that holds one more."""
-    some = built(BOTH_VIEWS, [*NAMES, PersonId("not permitted")]).nearest(PROBE, among=permit(NAMES), narrow=narrow)
-    everybody = built(BOTH_VIEWS, NAMES).nearest(PROBE, among=permit(NAMES), narrow=narrow)
-    views = [f"{name} by telephone" if narrow else name for name in NAMES]
-    scores = [float(voice(view) @ PROBE.vector) for view in views]
-    best = sorted(zip(scores, NAMES, strict=True), reverse=True)
-    for found in (some, everybody):
-        assert [match.person for match in found] == [name for _, name in best]
-        assert [match.score for match in found] == pytest.approx([score for score, _ in best], abs=1e-6)
+@pytest.mark.parametrize("others", [0, 1, 30])
+def test_each_score_is_a_product_of_its_own(*, narrow: bool, others: int) -> None:
+    """Whoever else the index holds: those who are not permitted stand before, between and behind."""
+    index = built(BOTH_VIEWS, NAMES)
+    permitted = NAMES[others // 2 : len(NAMES) - (others - others // 2)]
+
+    found = index.nearest(PROBE, among=permit(permitted), narrow=narrow)
+
+    views = [PersonId(f"{name} by telephone") if narrow else name for name in permitted]
+    assert list(found.people) == permitted
+    assert found.scores == pytest.approx(np.array([alone(view) for view in views]), abs=1e-6)
+    best = max(permitted, key=lambda name: alone(views[permitted.index(name)]))
+    assert found.nearest() == best
+    assert found.score(best) == pytest.approx(alone(views[permitted.index(best)]), abs=1e-6)
+    with pytest.raises(KeyError):
+        found.score(PersonId("nobody"))
 
 
-def test_who_is_not_permitted_is_not_scored_after_everybody_was() -> None:
+def test_a_permit_counts_for_its_own_search_alone() -> None:
+    """What was worked out for one is not used for another of the same epoch, the same size or the same household."""
     index = built(None, NAMES)
-    assert len(index.nearest(PROBE, among=permit(NAMES))) == len(NAMES)
-    assert {match.person for match in index.nearest(PROBE, among=permit(NAMES[1:]))} == set(NAMES[1:])
-    assert len(index.nearest(PROBE, among=permit(NAMES))) == len(NAMES)
+    for permitted in (NAMES, NAMES[1:], NAMES[:-1], NAMES, [], NAMES[::2], NAMES[1::2]):
+        found = index.nearest(PROBE, among=permit(permitted))
+        assert list(found.people) == permitted
+        assert found.scores == pytest.approx(np.array([alone(name) for name in permitted]), abs=1e-6)
 
 
 def test_who_is_permitted_and_has_no_voiceprint_is_not_scored() -> None:
-    found = built(None, NAMES[:3]).nearest(PROBE, among=permit(NAMES))
-    assert {match.person for match in found} == set(NAMES[:3])
-    assert list(built(None, []).nearest(PROBE, among=permit(NAMES))) == []
+    assert list(built(None, NAMES[:3]).nearest(PROBE, among=permit(NAMES)).people) == NAMES[:3]
+    assert len(built(None, []).nearest(PROBE, among=permit(NAMES))) == 0
 
 
 def test_without_the_view_of_a_telephone_nobody_is_found_in_it() -> None:
-    assert list(built(None, NAMES).nearest(PROBE, among=permit(NAMES), narrow=True)) == []
+    assert len(built(None, NAMES).nearest(PROBE, among=permit(NAMES), narrow=True)) == 0
+
+
+def test_an_embedding_of_other_weights_or_another_length_is_not_compared() -> None:
+    index = built(None, NAMES)
+    with pytest.raises(ModelMismatch):
+        index.nearest(replace(PROBE, model_id=ModelId("other@1")), among=permit(NAMES))
+    with pytest.raises(ValueError, match="reshape"):
+        index.nearest(replace(PROBE, vector=PROBE.vector[:-1]), among=permit(NAMES))
+
+
+def test_a_person_with_two_voiceprints_is_scored_once() -> None:
+    name = NAMES[0]
+    prints = [Voiceprint(name, MODEL, voice(take)[None], None) for take in ("older", "newer")]
+    found = Index.build(prints, MODEL, DIM, EPOCH).nearest(PROBE, among=permit([name]))
+    assert found.people == (name,)
+    assert found.scores == pytest.approx([alone(PersonId("newer"))], abs=1e-6)
 
 
 def test_scores_outlive_the_index() -> None:
     index = built(None, NAMES)
     found = index.nearest(PROBE, among=permit(NAMES))
-    before = float(voice(NAMES[0]) @ PROBE.vector)
     index.wipe()
-    assert next(match.score for match in found if match.person == NAMES[0]) == pytest.approx(before, abs=1e-6)
-    assert all(match.score == 0 for match in index.nearest(PROBE, among=permit(NAMES)))
+    assert found.score(NAMES[0]) == pytest.approx(alone(NAMES[0]), abs=1e-6)
+    assert not index.nearest(PROBE, among=permit(NAMES)).scores.any()
+
+
+class Shelf:
+    """`Voiceprints` of those who are left."""
+
+    def __init__(self) -> None:
+        self.left, self.read = list(NAMES), 0
+
+    def of(self, household: HouseholdId, model_id: ModelId, people: frozenset[PersonId]) -> list[Voiceprint]:
+        self.read += 1
+        return [
+            Voiceprint(name, MODEL, voice(name)[None], voice(f"{name} by telephone")[None])
+            for name in self.left if name in people
+        ]  # fmt: skip
+
+
+def vectors(index: Index) -> NDArray[np.float32]:
+    """What its memory holds."""
+    return np.stack([index.faiss_index.index.reconstruct(row) for row in range(index.faiss_index.ntotal)])
+
+
+def test_forgetting_somebody_overwrites_their_vectors_and_nobody_elses() -> None:
+    """Both views, at once; the index is of no epoch any more, and the next search builds it anew."""
+    shelf = Shelf()
+    indexes = Indexes(shelf, MODEL, DIM, at_most=2, bars=BOTH_VIEWS)
+    indexes.nearest(PROBE, among=permit(NAMES))
+    held, before = indexes._held[HOME], vectors(indexes._held[HOME])
+    gone = [NAMES[3], NAMES[39], NAMES[0]]
+    rows = [at + view for at in (3, 39, 0) for view in (0, len(NAMES))]
+
+    for name in gone:
+        indexes.forget(HOME, name)
+        shelf.left.remove(name)
+        assert indexes.count(HOME, name) == 0
+    indexes.forget(HOME, PersonId("never enrolled"))
+
+    after = vectors(held)
+    assert not after[rows].any()
+    assert np.array_equal(np.delete(after, rows, axis=0), np.delete(before, rows, axis=0))
+    assert indexes.count(HOME) == len(NAMES) - len(gone)
+    assert indexes.held() != {HOME: EPOCH}
+    found = indexes.nearest(PROBE, among=permit(NAMES))  # a permit from before, of the same epoch
+    assert list(found.people) == shelf.left
+    assert shelf.read == 2
+    assert not vectors(held).any()  # what the others left in the old memory
+
+
+def test_forgetting_a_household_overwrites_everything() -> None:
+    indexes = Indexes(Shelf(), MODEL, DIM, at_most=2, bars=BOTH_VIEWS)
+    indexes.nearest(PROBE, among=permit(NAMES))
+    held = indexes._held[HOME]
+    indexes.forget(HOME)
+    assert not vectors(held).any()
+    assert indexes.held() == {}
+    assert indexes.count(HOME) == 0
+    indexes.forget(HOME)
+    indexes.forget(HOME, NAMES[0])

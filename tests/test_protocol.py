@@ -14,7 +14,7 @@ from voiceid.evaluate.corpora import half, read_corpus
 from voiceid.evaluate.embed import Clips, Voice
 from voiceid.evaluate.figures import figures, ours, plain
 from voiceid.evaluate.protocol import GUEST, Plan, Scores, Trials, households, likeness, scores
-from voiceid.ports import Match
+from voiceid.ports import Matches
 from voiceid.speech import is_narrow
 from voiceid.types import Decision, ModelId, PersonId, Quality, Verdict
 
@@ -184,15 +184,15 @@ def test_all_trials_at_once_are_decided_as_each_alone(size: int) -> None:
             assert outcome.column[row] == int(decided.person)
         if np.isfinite(score[0]):
             offset, slope = by.likelihood(told)
-            assert outcome.llr[row] == pytest.approx(offset + slope * np.array(by.relative(score.tolist())))
+            assert outcome.llr[row] == pytest.approx(offset + slope * by.relative(score))
     assert {("recognized", True), ("recognized", False), ("unknown_voice", False)} <= verdicts
     assert ("several_voices", False) in verdicts
     assert passed > 0
     assert ("ambiguous", False) in verdicts or size == 1
 
 
-def _matches(scores: np.ndarray) -> list[Match]:
-    return [Match(PersonId(str(person)), float(score)) for person, score in enumerate(scores)]
+def _matches(scores: np.ndarray) -> Matches:
+    return Matches.of({PersonId(str(person)): float(score) for person, score in enumerate(scores)})
 
 
 def test_similar_guests_are_those_most_like_the_members(people: list[Voice]) -> None:

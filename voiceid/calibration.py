@@ -96,10 +96,10 @@ class Bars:
         """The bars for speech that is still going on."""
         return replace(self, name=self.name * self.early)
 
-    def relative(self, scores: Sequence[float]) -> list[float]:
-        """Each score of a household less a share of the others' mean."""
-        whole, count = sum(scores) + self.usual, len(scores)
-        return [score - self.crowd * (whole - score) / count for score in scores]
+    def relative(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Each score of a household, shape (n,), less a share of the others' mean."""
+        others: NDArray[np.float64] = scores.sum() + self.usual - scores
+        return scores - self.crowd * others / len(scores)
 
     def projected(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Embeddings as they are compared, shape (..., dim), rows of unit length; no number becomes one."""

@@ -6,9 +6,9 @@ with the consents, dropped and overwritten at every withdrawal.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import faiss
 import numpy as np
@@ -18,13 +18,18 @@ from voiceid import adapt
 from voiceid.calibration import Bars
 from voiceid.consent import Permit
 from voiceid.errors import ModelMismatch
-from voiceid.ports import Match, Voiceprints
+from voiceid.ports import Matches, Voiceprints
 from voiceid.types import Embedding, HouseholdId, ModelId, PersonId, Voiceprint
 
+_NEVER = -1
+"""The epoch of no permit."""
+_NOBODY = PersonId("")
+"""Stands where somebody stood."""
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(slots=True, eq=False)
 class Index:
-    """One household's pooled voiceprints, of one epoch and one encoder."""
+    """One household's pooled voiceprints, of one epoch and one encoder. Whoever shares it takes turns."""
 
     model_id: ModelId
     epoch: int
@@ -36,50 +41,88 @@ class Index:
     """What projects a probe as the voiceprints were projected."""
     by_telephone: frozenset[PersonId] = frozenset()
     """Who was enrolled over nothing else."""
+    _asked: tuple[int, int] | None = field(default=None, init=False, repr=False)
+    """Among whom was searched last: how many, and their hash."""
+    _rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64), init=False, repr=False)
+    """Where they stand."""
 
     @classmethod
     def build(
-        cls, voiceprints: list[Voiceprint], model_id: ModelId, dim: int, epoch: int, bars: Bars | None = None
-    ) -> "Index":
+        cls, voiceprints: Iterable[Voiceprint], model_id: ModelId, dim: int, epoch: int, bars: Bars | None = None
+    ) -> Self:
         """Pool each person's takes into one vector and index them; a damaged voiceprint names nobody."""
         index = faiss.IndexIDMap2(faiss.IndexFlatIP(dim))
-        sound = [one for one in voiceprints if _sound(one.takes, dim) and _sound(_over_telephone(one), dim)]
+        usable = (one for one in voiceprints if _sound(one.takes, dim) and _sound(_over_telephone(one), dim))
+        sound = {one.person: one for one in usable}
         narrow = bars.narrow if bars else None
         if sound:
-            vectors = [_direction(one.takes, one.added, 0, bars) for one in sound]
+            vectors = [_direction(one.takes, one.added, 0, bars) for one in sound.values()]
             if narrow:
-                vectors += [_direction(_over_telephone(one), one.added, 1, narrow) for one in sound]
+                vectors += [_direction(_over_telephone(one), one.added, 1, narrow) for one in sound.values()]
             index.add_with_ids(np.stack(vectors).astype(np.float32), np.arange(len(vectors), dtype=np.int64))
-        by_telephone = {one.person for one in sound if one.narrow is not None and (one.takes == one.narrow).all()}
-        return cls(model_id, epoch, tuple(one.person for one in sound), index, bars, frozenset(by_telephone))
+        alike = {who for who, one in sound.items() if one.narrow is not None and (one.takes == one.narrow).all()}
+        return cls(model_id, epoch, tuple(sound), index, bars, frozenset(alike))
 
-    def nearest(self, probe: Embedding, *, among: Permit, narrow: bool = False) -> list[Match]:
-        """Score the permitted people against one embedding, best first; `narrow`: as a telephone would carry them.
+    def nearest(self, probe: Embedding, *, among: Permit, narrow: bool = False) -> Matches:
+        """Score the permitted people against one embedding; `narrow`: as a telephone would carry them.
 
-        Shapes: probe.vector is (dim,), float32, unit length; so inner product = cosine, -1..1.
+        Exact: each score is a product of its own. Shapes: probe.vector is (dim,), float32, unit length; so inner
+        product = cosine, -1..1.
         Raises: ModelMismatch, when other weights made the probe than made this index.
         Source: cosine scoring as in ECAPA-TDNN, arXiv:2005.07143.
         """
         if probe.model_id != self.model_id:
             raise ModelMismatch
-        behind = len(self.people) if narrow else 0
-        allowed = [at + behind for at, person in enumerate(self.people) if person in among.people]
-        if not allowed:
-            return []
+        flat, rows = self._flat(), self._permitted(among)
+        if narrow:
+            rows = rows + len(self.people)
+        if not rows.size or rows[-1] >= flat.ntotal:
+            return Matches.of({})
         bars = self.bars.narrow if self.bars and narrow else self.bars
-        selector = faiss.IDSelectorBatch(np.array(allowed, dtype=np.int64))
-        chosen = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]  # not in faiss's stubs
+        asked = _project(bars)(probe.vector.reshape(1, flat.d).astype(np.float32))
+        scores = np.empty(len(rows), dtype=np.float32)
+        pointers = (faiss.swig_ptr(array) for array in (asked, scores, rows))
         faiss.omp_set_num_threads(1)  # for this thread: waiting for others cost 20 ms on a busy machine, the search 0.1
-        asked = _project(bars)(probe.vector[np.newaxis].astype(np.float32))
-        scores, found = self.faiss_index.search(asked, len(allowed), params=chosen)
-        pairs = zip(found[0], scores[0], strict=True)
-        return [Match(self.people[at - behind], float(score)) for at, score in pairs if at >= 0]
+        flat.compute_distance_subset(1, next(pointers), len(rows), next(pointers), next(pointers))
+        everybody = len(rows) == len(self.people)
+        people = self.people if everybody else tuple(self.people[row % len(self.people)] for row in rows)
+        return Matches(people, scores.astype(np.float64))
+
+    def forget(self, person: PersonId) -> None:
+        """Overwrite one person's vectors. The rest is of no epoch any more, so it is never searched again."""
+        self.epoch = _NEVER
+        if person in self.people:
+            at = self.people.index(person)
+            self._vectors()[at :: len(self.people)] = 0.0
+            self.people = (*self.people[:at], _NOBODY, *self.people[at + 1 :])
 
     def wipe(self) -> None:
         """Overwrite the vectors before the memory is given back."""
-        flat: Any = faiss.downcast_index(self.faiss_index.index)
-        if flat.ntotal:
-            faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d)[:] = 0.0
+        self._vectors()[:] = 0.0
+
+    def _permitted(self, among: Permit) -> NDArray[np.int64]:
+        """Where the permitted people stand, in rising order.
+
+        Worked out anew only when other people are permitted than last time, told by how many there are and the hash of
+        them all, 64 bits under a key of this process: to hold 100,000 names against as many takes longer than to score
+        them. Whoever is named is looked up by name in a permit once more before anybody learns of it.
+        """
+        asked = (len(among.people), hash(among.people))
+        if asked != self._asked:
+            self._rows = np.array([at for at, who in enumerate(self.people) if who in among.people], dtype=np.int64)
+            self._asked = asked
+        return self._rows
+
+    def _flat(self) -> Any:
+        return faiss.downcast_index(self.faiss_index.index)
+
+    def _vectors(self) -> NDArray[np.float32]:
+        """Shape (n, dim): the index's own memory."""
+        flat = self._flat()
+        if not flat.ntotal:
+            return np.empty((0, flat.d), dtype=np.float32)
+        vectors: NDArray[np.float32] = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d)
+        return vectors.reshape(flat.ntotal, flat.d)
 
 
 class Indexes:
@@ -98,7 +141,7 @@ class Indexes:
         self._held: OrderedDict[HouseholdId, Index] = OrderedDict()
         self._lock = threading.Lock()
 
-    def nearest(self, probe: Embedding, *, among: Permit, narrow: bool = False) -> list[Match]:
+    def nearest(self, probe: Embedding, *, among: Permit, narrow: bool = False) -> Matches:
         """Score the permitted people of one household; an index of another epoch is first built anew."""
         with self._lock:  # searching takes microseconds; a wiped index must not be searched
             return self._current(among).nearest(probe, among=among, narrow=narrow)
@@ -108,10 +151,13 @@ class Indexes:
         with self._lock:
             return not self._current(among).by_telephone.isdisjoint(among.people)
 
-    def forget(self, household: HouseholdId, person: PersonId | None = None) -> None:  # noqa: ARG002 the whole household's is rebuilt
-        """Overwrite and drop a household's index."""
+    def forget(self, household: HouseholdId, person: PersonId | None = None) -> None:
+        """Overwrite one person's vectors, so that the next search builds anew; or drop a household's."""
         with self._lock:
-            self._drop(household)
+            if person is None:
+                self._drop(household)
+            elif household in self._held:
+                self._held[household].forget(person)
 
     def held(self) -> dict[HouseholdId, int]:
         """The households whose index is held, each with the epoch it was built at."""
@@ -124,7 +170,7 @@ class Indexes:
             index = self._held.get(household)
             if index is None:
                 return 0
-            return len(index.people) if person is None else index.people.count(person)
+            return len(index.people) - index.people.count(_NOBODY) if person is None else index.people.count(person)
 
     def _current(self, among: Permit) -> Index:
         index = self._held.get(among.household)
@@ -136,7 +182,7 @@ class Indexes:
     def _load(self, among: Permit) -> Index:
         self._drop(among.household)
         found = self._voiceprints.of(among.household, self._model_id, among.people)
-        index = Index.build(list(found), self._model_id, self._dim, among.epoch, self._bars)
+        index = Index.build(found, self._model_id, self._dim, among.epoch, self._bars)
         self._held[among.household] = index
         while len(self._held) > self._at_most:
             self._drop(next(iter(self._held)))

@@ -7,7 +7,10 @@ another database, a clock that a test turns. The results they hand on are in `vi
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from voiceid.types import (
     Decision,
@@ -135,13 +138,33 @@ class ResponseTemplates(Protocol):
     def template(self, household: HouseholdId, intent: str, /) -> ResponseTemplate | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    """How alike one enrolled person's voice is to the probe."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Matches:
+    """How alike enrolled people's voices are to the probe."""
 
-    person: PersonId
-    score: float
-    """Cosine, -1..1."""
+    people: Sequence[PersonId]
+    """Each once, in any order."""
+    scores: NDArray[np.float64]
+    """Cosine of each of them, -1..1, shape (n,); NaN where it could not be told."""
+
+    @classmethod
+    def of(cls, scores: Mapping[PersonId, float]) -> Self:
+        """Put together what was scored one by one."""
+        return cls(tuple(scores), np.array(list(scores.values()), dtype=np.float64))
+
+    def __len__(self) -> int:
+        """How many people were compared."""
+        return len(self.people)
+
+    def nearest(self) -> PersonId:
+        """Whose score is the highest; needs somebody."""
+        return self.people[int(np.nanargmax(self.scores))]
+
+    def score(self, person: PersonId) -> float:
+        """One person's; `KeyError` for somebody who was not compared."""
+        if person not in self.people:
+            raise KeyError(person)
+        return float(self.scores[self.people.index(person)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,6 +1,7 @@
 """The whole way, from sound to answer, as one short function."""
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -43,7 +44,7 @@ class _Compared(NamedTuple):
     """What became of one clip."""
 
     decision: Decision
-    people: frozenset[PersonId]
+    people: Collection[PersonId]
     """Who was compared with it."""
     heard: Heard | None
     """None: the sound could not be judged."""
@@ -144,7 +145,7 @@ class Recognizer:
         return Verification(accepted, round(decision.confidence, 4) if accepted else 0.0, reason)
 
     def _unusable(self, heard: Unusable) -> _Compared:
-        return _Compared(Decision(Verdict.UNSURE, heard.reason, None, 0.0), frozenset(), None)
+        return _Compared(Decision(Verdict.UNSURE, heard.reason, None, 0.0), (), None)
 
     def _compare(self, speech: Speech, household: HouseholdId, *, ends: bool = True) -> _Compared:
         """Decide on one clip, as it was heard; and who was compared with it.
@@ -179,7 +180,7 @@ class Recognizer:
         if several:
             decision = Decision(Verdict.UNSURE, "several_voices", None, 0.0)
         heard = Heard(speech, probe, gate.epoch, narrow)
-        return _Compared(decision, frozenset(match.person for match in matches), heard, allowed)
+        return _Compared(decision, matches.people, heard, allowed)
 
     def _profile(self, household: HouseholdId, decision: Decision) -> Profile | None:
         """The named person's profile, if they still agree to be named."""

@@ -34,7 +34,7 @@ from voiceid.encode import open_encoder, take_views
 from voiceid.evaluate.channels import Channels
 from voiceid.evaluate.corpora import CONTENT_TYPES, Speaker, read_corpus
 from voiceid.evaluate.embed import TAKES
-from voiceid.ports import Encoder, Match
+from voiceid.ports import Encoder, Matches
 from voiceid.ports import SpeechCheck as SpeechCheckPort
 from voiceid.speech import SpeechCheck, is_narrow, too_noisy
 from voiceid.types import SAMPLE_RATE_HZ, Decision, Embedding, Pcm, PersonId, Samples, Speech
@@ -142,8 +142,8 @@ class House:
             return None
         probe = bars.projected(ask.embedding.vector)
         prints = [member.direction(self._mode, bars) for member in self.members]
-        found = [Match(one.person, float(probe @ made)) for one, made in zip(self.members, prints, strict=True)]
-        return decide(found, ask.speech.quality, bars)
+        found = {one.person: float(probe @ made) for one, made in zip(self.members, prints, strict=True)}
+        return decide(Matches.of(found), ask.speech.quality, bars)
 
     def names(self, ask: Ask | None) -> PersonId | None:
         decision = self.hears(ask)

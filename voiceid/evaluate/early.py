@@ -28,7 +28,7 @@ from voiceid.decode import decode
 from voiceid.encode import open_encoder, take_views
 from voiceid.evaluate.corpora import CONTENT_TYPES, Half, Speaker, half, read_corpus
 from voiceid.listen import Listener
-from voiceid.ports import Actor, Encoder, Match
+from voiceid.ports import Actor, Encoder, Matches
 from voiceid.recognize import Recognizer
 from voiceid.speech import SpeechCheck, VoiceActivity, is_narrow
 from voiceid.types import Embedding, HouseholdId, PersonId, Quality, Speech
@@ -167,7 +167,8 @@ def _named(
     if judged.several_voices(embedding.turn, quality):
         return None
     probe = judged.projected(embedding.vector)
-    return decide([Match(who, float(probe @ views[narrow])) for who, views in prints.items()], quality, judged).person
+    matches = Matches.of({who: float(probe @ views[narrow]) for who, views in prints.items()})
+    return decide(matches, quality, judged).person
 
 
 def main() -> None:

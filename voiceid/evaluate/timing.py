@@ -10,7 +10,7 @@ from voiceid.calibration import Bars
 from voiceid.decide import decide
 from voiceid.decode import decode
 from voiceid.evaluate.corpora import CONTENT_TYPES, Speaker
-from voiceid.ports import Encoder, Match, SpeechCheck
+from voiceid.ports import Encoder, Matches, SpeechCheck
 from voiceid.types import PersonId, Speech
 
 REQUESTS = 12
@@ -34,7 +34,7 @@ def timing_ms(people: Sequence[Speaker], encoder: Encoder, check: SpeechCheck, b
         vector = bars.projected(encoder.embed(heard).vector[np.newaxis])[0]
         marks.append(time.perf_counter())
         others = np.eye(_HOUSEHOLD, encoder.dim) @ vector
-        decide([Match(PersonId(str(i)), float(x)) for i, x in enumerate(others)], heard.quality, bars)
+        decide(Matches.of({PersonId(str(i)): float(x) for i, x in enumerate(others)}), heard.quality, bars)
         marks.append(time.perf_counter())
         for name, first, last in zip(takes, [*range(4), 0], [*range(1, 5), 4], strict=True):
             takes[name].append(1000 * (marks[last] - marks[first]))

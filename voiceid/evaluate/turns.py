@@ -30,7 +30,7 @@ from voiceid.decode import decode
 from voiceid.encode import open_encoder, sides_of
 from voiceid.evaluate.corpora import CONTENT_TYPES, Half, Speaker, half, read_corpus
 from voiceid.evaluate.embed import LOOKED_AT
-from voiceid.ports import Encoder, Match
+from voiceid.ports import Encoder, Matches
 from voiceid.speech import SpeechCheck, is_narrow
 from voiceid.types import SAMPLE_RATE_HZ, Embedding, Pcm, PersonId, Quality, Samples, Speech
 from voiceid.voiceprint import pooled
@@ -59,7 +59,7 @@ class Heard:
 
     def two(self, doubted: float, bars: Bars) -> bool:
         """Whether it is taken for two people's."""
-        sides = [([Match(_FIRST, score)], quality) for score, quality in self.sides]
+        sides = [(Matches.of({_FIRST: score}), quality) for score, quality in self.sides]
         return self.named and self.turn < doubted and not speaks_alone(_FIRST, sides, bars)
 
 
@@ -89,9 +89,9 @@ class Room:
         if not isinstance(heard, Speech) or is_narrow(heard.quality) or Bars.features(heard.quality)["noise"]:
             return None
         whole = self._encoder.embed(heard)
-        best = Match(_FIRST, self._score(whole, first))
-        others = [Match(PersonId(str(n)), self._bars.usual) for n in range(3)]
-        named = decide([best, *others], heard.quality, self._bars).person == _FIRST
+        others = {PersonId(str(n)): self._bars.usual for n in range(3)}
+        matches = Matches.of({_FIRST: self._score(whole, first), **others})
+        named = decide(matches, heard.quality, self._bars).person == _FIRST
         sides = sides_of(self._encoder, heard, whole.turn_at_s) if named and whole.turn < LOOKED_AT else []
         return Heard(whole.turn, heard.quality, named, [(self._score(side, first), q) for side, q in sides])
 
