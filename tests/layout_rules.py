@@ -11,7 +11,7 @@ from pathlib import Path
 
 ORDER = (
     "types", "errors", "failpoint", "memory", "jws", "settings", "views", "ports", "policy", "onnx", "containers",
-    "decode", "speech", "encode", "voiceprint", "consent", "calibration", "adapt", "match", "decide", "respond",
+    "opus", "decode", "speech", "encode", "voiceprint", "consent", "calibration", "adapt", "match", "decide", "respond",
     "recognize", "listen", "store", "scan", "client", "microphone", "evaluate", "service", "proof", "demo", "cli",
     "__main__",
 )  # fmt: skip

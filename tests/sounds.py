@@ -92,9 +92,26 @@ def ogg_that_says(content: bytes, position: int) -> bytes:
     at = content.rfind(b"OggS")
     page = bytearray(content[at:])
     struct.pack_into("<q", page, 6, position)
+    return content[:at] + _ogg_signed(page)
+
+
+def ogg_page(packets: list[bytes], position: int, number: int, *, flags: int = 0, ends: bool = True) -> bytes:
+    """One page of whole packets; without `ends` the last one, of a multiple of 255 bytes, goes on."""
+    sizes = b"".join(bytes([255] * (len(packet) // 255) + [len(packet) % 255]) for packet in packets)
+    sizes = sizes if ends else sizes[:-1]
+    page = bytearray(struct.pack("<4sBBqIIIB", b"OggS", 0, flags, position, 1, number, 0, len(sizes)))
+    return _ogg_signed(page + sizes + b"".join(packets))
+
+
+def ogg_page_again(page: bytes, number: int) -> bytes:
+    """The same page with another number."""
+    return _ogg_signed(bytearray(page[:18] + struct.pack("<I", number) + page[22:]))
+
+
+def _ogg_signed(page: bytearray) -> bytes:
     struct.pack_into("<I", page, 22, 0)
     struct.pack_into("<I", page, 22, _ogg_checksum(page))
-    return content[:at] + bytes(page)
+    return bytes(page)
 
 
 def _ogg_checksum(page: bytes | bytearray) -> int:

@@ -21,6 +21,7 @@ from voiceid.errors import (
     LyingHeader,
     TruncatedAudio,
 )
+from voiceid.opus import decodes, opus_blocks
 from voiceid.types import SAMPLE_RATE_HZ, Pcm, Samples
 
 FULL_SCALE = 0.98
@@ -46,8 +47,7 @@ def decode(body: bytes, content_type: str | None = None, *, max_s: float) -> Pcm
     found = declared_pcm(body, content_type) or outline(body)
     if found.frames is not None:
         _refuse_length(found.frames / found.rate_hz, max_s)
-    blocks = _plain_blocks(body, found, found.plain) if found.plain else _coded_blocks(body, found)
-    return _gather(blocks, found, max_s)
+    return _gather(_blocks(body, found), found, max_s)
 
 
 def to_flac(pcm: Pcm) -> bytes:
@@ -112,6 +112,12 @@ def _gather(blocks: Iterator[NDArray[np.float32]], found: Outline, max_s: float)
 def _refuse_length(duration_s: float, max_s: float) -> None:
     if duration_s > max_s:
         raise AudioTooLong(f"longer than {max_s:g} s", max_s=max_s)
+
+
+def _blocks(body: bytes, found: Outline) -> Iterator[NDArray[np.float32]]:
+    if found.plain:
+        return _plain_blocks(body, found, found.plain)
+    return opus_blocks(body, found, _BLOCK) if decodes(found) else _coded_blocks(body, found)
 
 
 def _plain_blocks(body: bytes, found: Outline, stored: Plain) -> Iterator[NDArray[np.float32]]:

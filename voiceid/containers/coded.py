@@ -1,16 +1,24 @@
 """FLAC, Ogg and MP3: how long they are and whether they are whole, without decoding a sample."""
 
 import struct
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from voiceid.containers.outline import TAIL, Outline
+from voiceid.containers.outline import TAIL, OpusHead, Outline
 from voiceid.errors import EmptyAudio, LyingHeader, NotAudio, TruncatedAudio, UnsupportedAudio, VideoNotAudio
 
 _STREAMINFO = 34
 """Kind (0) and length of the block that opens a FLAC file."""
 _OPUS_HZ = (8_000, 12_000, 16_000, 24_000, 48_000)
 """What Opus is decoded to: the first that reaches the rate of the recording."""
+_MORE = 255
+"""Size of a piece of a packet that is not its last."""
+_HEADERS = 2
+"""Pages before the sound; who joins a running stream misses some of those that follow."""
+_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+"""Each byte with its bits the other way round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +68,12 @@ def ogg(body: bytes, start: int) -> Outline:
     heads: list[bytes] = []
     positions: list[int] = []
     at, ended = start, False
-    while body[at : at + 4] == b"OggS":
-        payload = at + 27 + (body[at + 26] if at + 26 < len(body) else 0)
-        end = payload + sum(body[at + 27 : payload])
-        if at + 26 >= len(body) or end > len(body):
-            raise TruncatedAudio("the last Ogg page is not complete")
-        flags, position = body[at + 5], int.from_bytes(body[at + 6 : at + 14], "little", signed=True)
-        if flags & 2:
-            heads.append(body[payload:end])
-        elif position > 0:
-            positions.append(position)
-        ended, at = bool(flags & 4), end
+    for page in _pages(body, start):
+        if page.flags & 2:
+            heads.append(body[page.payload : page.end])
+        elif page.position > 0:
+            positions.append(page.position)
+        ended, at = bool(page.flags & 4), page.end
     if len(body) - at > (TAIL if ended else 3):
         raise LyingHeader("there is something else between the Ogg pages")
     codec = _ogg_codec(heads)
@@ -78,9 +81,71 @@ def ogg(body: bytes, start: int) -> Outline:
         raise TruncatedAudio("the last Ogg page is missing")
     if not positions:
         raise EmptyAudio
-    frames = max(0, max(positions) - codec.skip) * codec.rate_hz // codec.clock_hz
+    skip = codec.opus.skip if codec.opus else 0
+    frames = max(0, max(positions) - skip) * codec.rate_hz // codec.clock_hz
     slack = positions[0] * codec.rate_hz // codec.clock_hz + 1  # a stream may begin later than at zero
-    return Outline("Ogg", codec.rate_hz, codec.channels, frames, start=start, slack=slack)
+    return Outline("Ogg", codec.rate_hz, codec.channels, frames, start=start, slack=slack, opus=codec.opus)
+
+
+def ogg_packets(body: bytes, start: int) -> Iterator[tuple[bytes, int | None]]:
+    """The packets of one stream whose pages `ogg` has walked, each page held against its checksum and its number.
+
+    With the last packet that ends on a page comes the page's position.
+    Raises: TruncatedAudio, for a page that is damaged or missing, and for a packet that does not end.
+    Source: RFC 3533.
+    """
+    begun: list[bytes] = []
+    expected = 0
+    for page in _pages(body, start):
+        if _checksum(body[page.at : page.at + 22] + bytes(4) + body[page.at + 26 : page.end]) != page.checksum:
+            raise TruncatedAudio("an Ogg page is damaged")
+        if bool(begun) != bool(page.flags & 1) or (page.number != expected and expected > _HEADERS):
+            raise TruncatedAudio("an Ogg page is missing")
+        expected = page.number + 1 & 0xFFFF_FFFF
+        sizes, at = body[page.at + 27 : page.payload], page.payload
+        last = max((n for n, size in enumerate(sizes) if size < _MORE), default=None)
+        for number, size in enumerate(sizes):
+            begun.append(body[at : at + size])
+            at += size
+            if size < _MORE:
+                yield b"".join(begun), page.position if number == last else None
+                begun = []
+    if begun:
+        raise TruncatedAudio("the last Ogg packet is not complete")
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    at: int
+    payload: int
+    end: int
+    flags: int
+    """1: goes on with a packet; 2: the first of its stream; 4: the last."""
+    position: int
+    number: int
+    checksum: int
+
+
+def _pages(body: bytes, start: int) -> Iterator[_Page]:
+    """One page after the other, for as long as there are any.
+
+    Raises: TruncatedAudio.
+    """
+    at = start
+    while body[at : at + 4] == b"OggS":
+        payload = at + 27 + (body[at + 26] if at + 26 < len(body) else 0)
+        end = payload + sum(body[at + 27 : payload])
+        if at + 26 >= len(body) or end > len(body):
+            raise TruncatedAudio("the last Ogg page is not complete")
+        flags, position, number, checksum = struct.unpack_from("<Bq4xII", body, at + 5)
+        yield _Page(at, payload, end, flags, position, number, checksum)
+        at = end
+
+
+def _checksum(page: bytes) -> int:
+    """Of an Ogg page: the polynomial of zlib's, with the bits the other way round, from 0 instead of from ones."""
+    mirrored = zlib.crc32(page.translate(_MIRRORED), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
+    return int.from_bytes(mirrored.to_bytes(4, "little").translate(_MIRRORED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +154,7 @@ class _OggCodec:
     channels: int
     clock_hz: int
     """What the positions of pages count in."""
-    skip: int = 0
-    """Positions before the sound begins."""
+    opus: OpusHead | None = None
 
 
 def _ogg_codec(heads: list[bytes]) -> _OggCodec:
@@ -100,8 +164,9 @@ def _ogg_codec(heads: list[bytes]) -> _OggCodec:
         raise UnsupportedAudio("Ogg with several streams") if heads else LyingHeader("the Ogg file lacks its beginning")
     head = heads[0].ljust(19, b"\0")
     if head[:8] == b"OpusHead":
-        skip, told_hz = struct.unpack_from("<HI", head, 10)
-        return _OggCodec(next((hz for hz in _OPUS_HZ if hz >= told_hz), _OPUS_HZ[-1]), head[9], _OPUS_HZ[-1], skip)
+        skip, told_hz, gain = struct.unpack_from("<HIh", head, 10)
+        rate_hz = next((hz for hz in _OPUS_HZ if hz >= told_hz), _OPUS_HZ[-1])
+        return _OggCodec(rate_hz, head[9], _OPUS_HZ[-1], OpusHead(skip, 10 ** (gain / (20 * 256)), head[18]))
     if head[:7] == b"\x01vorbis":
         channels, rate_hz = struct.unpack_from("<BI", head, 11)
         return _OggCodec(rate_hz, channels, rate_hz or 1)

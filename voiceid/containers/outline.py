@@ -8,6 +8,21 @@ Plain = Literal["int", "float", "alaw", "mulaw"]
 
 
 @dataclass(frozen=True, slots=True)
+class OpusHead:
+    """What an Opus stream says before its first packet.
+
+    Source: RFC 7845, section 5.1.
+    """
+
+    skip: int
+    """Samples at 48 kHz before the sound begins."""
+    gain: float
+    """What every sample is multiplied with."""
+    family: int
+    """How channels are mapped; 0: one, or left and right."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outline:
     """A sound file as its headers tell it."""
 
@@ -25,6 +40,8 @@ class Outline:
     """Where the sound begins, bytes."""
     slack: int = 0
     """By how many frames a decoder may rightly miss `frames`: codecs pad."""
+    opus: OpusHead | None = None
+    """None: no Opus."""
 
 
 RATES_HZ = range(1_000, 768_001)

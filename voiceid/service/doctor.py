@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from voiceid import opus
 from voiceid.calibration import Bars
 from voiceid.encode import open_encoder
 from voiceid.errors import KeysUnavailable, VoiceIdError
@@ -69,6 +70,8 @@ def _checks(*, deep: bool) -> Iterator[Check]:
     yield Check("settings", ok=True, detail="all known")
     yield Check("consent rule", ok=True, detail=f"{settings.consent_rule}: {_RULES[settings.consent_rule]}")
     yield from _models(settings)
+    by = opus.version() or "libsndfile, in three times as long: install libopus (Debian: libopus0)"
+    yield Check("Opus", ok=True, detail=f"decoded by {by}")
     yield _apart(settings)
     if is_set_up(settings):
         yield from _installation(settings, deep=deep)

@@ -1,0 +1,176 @@
+"""Opus by the system's libopus sounds as it does by libsndfile's, and what is damaged is refused as it is there."""
+
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from machine import IN_CI
+from sounds import OPUS, Form, ogg_page, ogg_page_again, tone
+
+from voiceid import opus
+from voiceid.containers import ogg_packets, outline
+from voiceid.decode import decode
+from voiceid.errors import LyingHeader, TruncatedAudio
+from voiceid.types import Pcm
+
+MAX_S = 100.0
+HERE = opus.version() is not None
+
+pytestmark = pytest.mark.skipif(not HERE and not IN_CI, reason="this machine has no libopus")
+
+
+def by_libsndfile(body: bytes, monkeypatch: pytest.MonkeyPatch) -> Pcm:
+    with monkeypatch.context() as without:
+        without.setattr("voiceid.opus._library", lambda: None)
+        return decode(body, max_s=MAX_S)
+
+
+def noisy(rate_hz: int, duration_s: float, channels: int = 1) -> bytes:
+    """A tone in noise, other in each channel."""
+    noise = np.random.default_rng(round(duration_s * 1000)).normal(0, 0.1, (round(rate_hz * duration_s), channels))
+    return Form("", "OGG", "OPUS", rate_hz).encode((tone(rate_hz, duration_s, channels) + noise).astype(np.float32))
+
+
+class Stream:
+    """An Ogg Opus stream of 20 ms packets, put together again by hand."""
+
+    def __init__(self, duration_s: float = 2.0) -> None:
+        body = noisy(48_000, duration_s)
+        found = outline(body)
+        assert found.opus is not None
+        assert found.frames is not None
+        self.skip, self.frames = found.opus.skip, found.frames
+        (self.head, _), (self.tags, _), *rest = ogg_packets(body, 0)
+        self.packets = [packet for packet, _ in rest]
+
+    def pages(self, each: int = 10, begin: int = 0) -> list[bytes]:
+        """So many packets to a page; the first sample at position `begin`."""
+        pages = [ogg_page([self.head], 0, 0, flags=2), ogg_page([self.tags], 0, 1)]
+        for at in range(0, len(self.packets), each):
+            upto = min(at + each, len(self.packets))
+            last = upto == len(self.packets)
+            position = begin + (self.skip + self.frames if last else upto * 960)
+            pages.append(ogg_page(self.packets[at:upto], position, len(pages), flags=4 * last))
+        return pages
+
+
+def samples(pages: Sequence[bytes]) -> np.ndarray:
+    return decode(b"".join(pages), max_s=MAX_S).samples
+
+
+def test_ci_has_libopus() -> None:
+    assert HERE
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate_hz", [8_000, 12_000, 16_000, 24_000, 48_000])
+@pytest.mark.parametrize("duration_s", [0.01, 0.93, 12.5])
+def test_it_sounds_as_by_libsndfile(
+    rate_hz: int, channels: int, duration_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two releases of one decoder, whose standard allows them to differ below what is heard."""
+    body = noisy(rate_hz, duration_s, channels)
+
+    ours, theirs = decode(body, max_s=MAX_S), by_libsndfile(body, monkeypatch)
+
+    assert ours.samples.shape == theirs.samples.shape
+    assert ours.samples == pytest.approx(theirs.samples, abs=1e-3)
+    assert ours.clipping == pytest.approx(theirs.clipping, abs=1e-3)
+
+
+@pytest.mark.parametrize("each", [1, 7, 250])
+def test_pages_of_any_size_hold_the_same_sound(each: int) -> None:
+    stream = Stream()
+    assert np.array_equal(samples(stream.pages(each)), samples(stream.pages()))
+    assert len(samples(stream.pages(each))) == 32_000
+
+
+@pytest.mark.parametrize("begin", [960, 48_000 * 60])
+def test_a_stream_that_began_before_it_was_recorded_is_whole(begin: int) -> None:
+    """Its positions count from then on."""
+    stream = Stream()
+    plain = samples(stream.pages())
+    assert np.array_equal(samples(stream.pages(begin=begin)), plain)
+
+
+def test_a_packet_over_two_pages_is_put_together() -> None:
+    stream = Stream()
+    first, second = stream.packets[0].ljust(300, b"\0")[:255], stream.packets[0].ljust(300, b"\0")[255:]
+    plain = [stream.packets[0].ljust(300, b"\0"), *stream.packets[1:10]]
+    whole, pages = stream.pages(), stream.pages()
+    whole[2] = ogg_page(plain, 9_600, 2)
+    cut = [ogg_page([first], -1, 2, ends=False), ogg_page([second, *plain[1:]], 9_600, 3, flags=1)]
+    later = [ogg_page_again(page, number) for number, page in enumerate(pages[3:], 4)]
+    assert np.array_equal(samples([*pages[:2], *cut, *later]), samples(whole))
+
+
+def test_the_stated_gain_counts() -> None:
+    stream = Stream()
+    plain = samples(stream.pages())
+    stream.head = stream.head[:16] + struct.pack("<h", -6 * 256) + stream.head[18:]
+    assert samples(stream.pages()) == pytest.approx(plain * 10 ** (-6 / 20), abs=1e-6)
+
+
+def test_more_channels_are_left_to_libsndfile(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = noisy(48_000, 1, channels=6)
+    assert outline(body).channels == 6
+    monkeypatch.setattr("voiceid.opus._decoder", None)
+    assert len(decode(body, max_s=MAX_S).samples) == 16_000
+
+
+def test_a_damaged_page_is_refused() -> None:
+    """Wherever the damage is; a decoder would make noise of it."""
+    whole = b"".join(Stream().pages())
+    for at in range(len(whole) // 3, len(whole), 997):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0x10
+        with pytest.raises((TruncatedAudio, LyingHeader)):
+            decode(bytes(damaged), max_s=MAX_S)
+
+
+@pytest.mark.parametrize("missing", [3, 6])
+def test_a_missing_page_is_refused(missing: int) -> None:
+    pages = Stream().pages()
+    with pytest.raises((TruncatedAudio, LyingHeader)):
+        samples(pages[:missing] + pages[missing + 1 :])
+
+
+@pytest.mark.parametrize("packet", [b"", b"\xff\xff\xff\xff"], ids=["empty", "senseless"])
+def test_a_packet_that_is_no_opus_is_refused(packet: bytes) -> None:
+    """An empty one would be made up from what came before."""
+    stream = Stream()
+    stream.packets[17] = packet
+    with pytest.raises(TruncatedAudio):
+        samples(stream.pages())
+
+
+def test_a_packet_without_an_end_is_refused() -> None:
+    stream = Stream()
+    stream.packets[-1] = stream.packets[-1].ljust(255, b"\0")
+    *pages, _ = stream.pages(len(stream.packets) - 1)
+    with pytest.raises(TruncatedAudio, match="not complete"):
+        samples([*pages, ogg_page(stream.packets[-1:], stream.skip + stream.frames, len(pages), flags=4, ends=False)])
+
+
+def test_less_sound_than_the_pages_promise_is_refused() -> None:
+    stream = Stream()
+    stream.frames += 4_000
+    with pytest.raises(LyingHeader):
+        samples(stream.pages())
+
+
+def test_what_lies_behind_the_stated_end_is_left_out() -> None:
+    stream = Stream()
+    plain = samples(stream.pages())
+    stream.frames = 24_000
+    cut = samples(stream.pages(250))
+    assert len(cut) == 8_000
+    assert cut[:7_000] == pytest.approx(plain[:7_000], abs=1e-5)
+
+
+def test_without_libopus_libsndfile_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = OPUS.encode(tone(48_000))
+    monkeypatch.setattr("voiceid.opus._library", lambda: None)
+    monkeypatch.setattr("voiceid.decode.opus_blocks", None)
+    assert len(decode(body, max_s=MAX_S).samples) == 16_000

@@ -1,0 +1,118 @@
+"""Packets of Opus -> samples, by the system's libopus, where there is one.
+
+The libopus that comes inside libsndfile's wheel takes three times as long: it is built without what makes it fast.
+"""
+
+import ctypes
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voiceid.containers import Outline, ogg_packets
+from voiceid.errors import LyingHeader, TruncatedAudio
+
+Block = NDArray[np.float32]
+"""Shape (frames, channels)."""
+
+_NAMES = ("libopus.so.0", "libopus.0.dylib", "opus.dll")
+_CLOCK_HZ = 48_000
+"""What the positions of pages count in."""
+_LONGEST_S = 0.12
+"""The longest packet there can be."""
+_HEADERS = 2
+"""Packets before the sound: what the stream is, and its tags."""
+_STEREO = 2
+
+
+def decodes(found: Outline) -> bool:
+    """Whether this is Opus in one channel, or left and right, and the machine has a libopus."""
+    return found.opus is not None and found.opus.family == 0 and found.channels <= _STEREO and _library() is not None
+
+
+def version() -> str | None:
+    """What libopus calls itself; None: there is none, and libsndfile decodes."""
+    library = _library()
+    return library.opus_get_version_string().decode() if library else None
+
+
+def opus_blocks(body: bytes, found: Outline, least: int) -> Iterator[Block]:
+    """Decode one stream, from where its sound begins to where its pages say that it ends.
+
+    A block holds `least` samples or a little more, all channels together; the last one what is left.
+    Raises: TruncatedAudio, for what is damaged; LyingHeader, where the pages promise more sound than there is.
+    Source: RFC 7845, section 4.
+    """
+    if found.opus is None or found.frames is None:
+        raise ValueError("not measured as Opus")
+    per_frame, longest = _CLOCK_HZ // found.rate_hz, round(found.rate_hz * _LONGEST_S)
+    begin = found.opus.skip // per_frame
+    at, end, placed = 0, begin + found.frames, False
+    enough = min(-(-least // found.channels), end)
+    room, held = np.empty((enough + longest, found.channels), np.float32), 0
+    with _decoder(found.rate_hz, found.channels) as decode:
+        for packet, position in islice(ogg_packets(body, found.start), _HEADERS, None):
+            if placed and at + held >= end:
+                continue  # its page was held against its checksum: that is all
+            held += decode(packet, room[held : held + longest])
+            if position is not None and not placed:  # a stream may begin later than at zero
+                end -= max(0, position // per_frame - at - held)
+                placed = True
+            if held >= enough:
+                yield from _cut(room[:held], begin - at, end - at, found.opus.gain)
+                room, at, held = np.empty_like(room), at + held, 0
+    if at + held + 1 < end:  # positions are rounded down
+        raise LyingHeader(declared=end, held=at + held)
+    yield from _cut(room[:held], begin - at, end - at, found.opus.gain)
+
+
+def _cut(sound: Block, begin: int, end: int, gain: float) -> Iterator[Block]:
+    """What lies between two frames, as loud as it should be, if anything does."""
+    inside = sound[max(0, begin) : max(0, end)]
+    if len(inside):
+        yield inside if gain == 1 else inside * np.float32(gain)
+
+
+@contextmanager
+def _decoder(rate_hz: int, channels: int) -> Iterator[Callable[[bytes, Block], int]]:
+    """What turns packet after packet of one stream into sound, and tells how many frames it was."""
+    library = _library()
+    state = library.opus_decoder_create(rate_hz, channels, ctypes.byref(ctypes.c_int()))
+    if not state:
+        raise MemoryError("no memory to decode Opus")
+
+    def decode(packet: bytes, room: Block) -> int:
+        where = room.ctypes.data
+        frames: int = library.opus_decode_float(state, packet, len(packet), where, len(room), 0) if packet else -1
+        if frames < 0:
+            raise TruncatedAudio("the Opus sound is damaged")
+        return frames
+
+    try:
+        yield decode
+    finally:
+        library.opus_decoder_destroy(state)
+
+
+@cache
+def _library() -> Any:
+    """libopus, its functions typed; None: there is none."""
+    for name in _NAMES:
+        try:
+            library = ctypes.PyDLL(name)  # keeps Python's lock, which would otherwise be waited for after each packet
+        except OSError:
+            continue
+        library.opus_decoder_create.restype = ctypes.c_void_p
+        library.opus_decoder_create.argtypes = (ctypes.c_int32, ctypes.c_int, ctypes.POINTER(ctypes.c_int))
+        library.opus_get_version_string.restype = ctypes.c_char_p
+        library.opus_decoder_destroy.restype = None
+        library.opus_decoder_destroy.argtypes = (ctypes.c_void_p,)
+        library.opus_decode_float.argtypes = (
+            ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int32, ctypes.c_void_p, ctypes.c_int, ctypes.c_int,
+        )  # fmt: skip
+        return library
+    return None
