@@ -58,9 +58,10 @@ def settled() -> None:
     """Everything is loaded: from here on collect garbage, but not among what stays."""
     gc.freeze()
     gc.enable()
-    from voiceid.memory import give_back  # noqa: PLC0415 numpy comes with it, which must not come before leave_out()
+    from voiceid.memory import give_back, give_back_code  # noqa: PLC0415 numpy must not come before leave_out()
 
     give_back()
+    give_back_code()
 
 
 def _share_memory() -> None:
