@@ -95,17 +95,22 @@ def ogg_that_says(content: bytes, position: int) -> bytes:
     return content[:at] + _ogg_signed(page)
 
 
-def ogg_page(packets: list[bytes], position: int, number: int, *, flags: int = 0, ends: bool = True) -> bytes:
+def ogg_page(
+    packets: list[bytes], position: int, number: int, *, flags: int = 0, ends: bool = True, stream: int = 1
+) -> bytes:
     """One page of whole packets; without `ends` the last one, of a multiple of 255 bytes, goes on."""
     sizes = b"".join(bytes([255] * (len(packet) // 255) + [len(packet) % 255]) for packet in packets)
     sizes = sizes if ends else sizes[:-1]
-    page = bytearray(struct.pack("<4sBBqIIIB", b"OggS", 0, flags, position, 1, number, 0, len(sizes)))
+    page = bytearray(struct.pack("<4sBBqIIIB", b"OggS", 0, flags, position, stream, number, 0, len(sizes)))
     return _ogg_signed(page + sizes + b"".join(packets))
 
 
-def ogg_page_again(page: bytes, number: int) -> bytes:
-    """The same page with another number."""
-    return _ogg_signed(bytearray(page[:18] + struct.pack("<I", number) + page[22:]))
+def ogg_page_again(page: bytes, number: int | None = None) -> bytes:
+    """The same page with a checksum that fits, and perhaps another number."""
+    changed = bytearray(page)
+    if number is not None:
+        struct.pack_into("<I", changed, 18, number)
+    return _ogg_signed(changed)
 
 
 def _ogg_signed(page: bytearray) -> bytes:

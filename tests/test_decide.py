@@ -148,6 +148,8 @@ def test_a_score_that_is_no_number_names_nobody(score: float) -> None:
 
 def test_a_broken_score_does_not_stand_in_for_its_neighbour() -> None:
     assert decide(matches(math.nan, 0.9), quality(), BARS).person == "p1"
+    assert speaks_alone(PersonId("p1"), [(matches(math.nan, 0.9), quality())], BARS)
+    assert not speaks_alone(PersonId("p0"), [(matches(math.nan, 0.9), quality())], BARS)
 
 
 cosines = st.lists(st.floats(-1, 1), min_size=1, max_size=10)

@@ -1,7 +1,8 @@
 """Opus by the system's libopus sounds as it does by libsndfile's, and what is damaged is refused as it is there."""
 
 import struct
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from sounds import OPUS, Form, ogg_page, ogg_page_again, tone
 from voiceid import opus
 from voiceid.containers import ogg_packets, outline
 from voiceid.decode import decode
-from voiceid.errors import LyingHeader, TruncatedAudio
+from voiceid.errors import LyingHeader, TruncatedAudio, VoiceIdError
 from voiceid.types import Pcm
 
 MAX_S = 100.0
@@ -41,8 +42,9 @@ class Stream:
         assert found.opus is not None
         assert found.frames is not None
         self.skip, self.frames = found.opus.skip, found.frames
-        (self.head, _), (self.tags, _), *rest = ogg_packets(body, 0)
-        self.packets = [packet for packet, _ in rest]
+        head, tags, *rest = ogg_packets(body, 0)
+        self.head, self.tags = head.content, tags.content
+        self.packets = [packet.content for packet in rest]
 
     def pages(self, each: int = 10, begin: int = 0) -> list[bytes]:
         """So many packets to a page; the first sample at position `begin`."""
@@ -134,6 +136,117 @@ def test_a_missing_page_is_refused(missing: int) -> None:
     pages = Stream().pages()
     with pytest.raises((TruncatedAudio, LyingHeader)):
         samples(pages[:missing] + pages[missing + 1 :])
+
+
+def altered(page: bytes, at: int, new: bytes) -> bytes:
+    """The same page with other bytes there, and the checksum that belongs to it."""
+    return ogg_page_again(page[:at] + new + page[at + len(new) :])
+
+
+def position(count: int) -> bytes:
+    return struct.pack("<q", count)
+
+
+def _wrong() -> dict[str, list[bytes]]:
+    """Streams of several pages, each with something wrong that its checksums do not tell."""
+    stream, pages = Stream(), Stream().pages()
+    packets, last = stream.packets, len(pages) - 1
+    head = ogg_page([stream.head], 0, 0, flags=2)
+    tags = ogg_page([stream.tags], 0, 1)
+    version = ogg_page([stream.head[:8] + b"\x10" + stream.head[9:]], 0, 0, flags=2)
+    short = ogg_page([stream.head[:18]], 0, 0, flags=2)
+    other = ogg_page(packets[20:30], 30 * 960, 4, stream=2)
+    behind = ogg_page(packets[:10], 120 * 960, last + 1)
+    return {
+        "a page of another stream": [*pages[:4], other, *pages[5:]],
+        "a page behind the last": [*pages, behind],
+        "a last page in the middle": [*pages[:4], altered(pages[4], 5, b"\4"), *pages[5:]],
+        "a first position before its sound": [*pages[:2], altered(pages[2], 6, position(960)), *pages[3:]],
+        "a position too early": [*pages[:5], altered(pages[5], 6, position(33 * 960)), *pages[6:]],
+        "a position too late": [*pages[:5], altered(pages[5], 6, position(49 * 960)), *pages[6:]],
+        "positions that go backwards": [*pages[:6], altered(pages[6], 6, position(10 * 960)), *pages[7:]],
+        "a page of another Ogg": [*pages[:3], altered(pages[3], 4, b"\1"), *pages[4:]],
+        "no tags": [head, ogg_page([b"abcde"], 0, 1), *pages[2:]],
+        "tags left out": [head, *(ogg_page_again(page, n) for n, page in enumerate(pages[2:], 1))],
+        "another Opus": [version, tags, *pages[2:]],
+        "a head too short": [short, tags, *pages[2:]],
+        "nothing but tags": [head, altered(tags, 5, b"\4")],
+        "no sound after the lead": [*pages[:last], altered(pages[last], 6, position(stream.skip))],
+    }
+
+
+WRONG = _wrong()
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_refused_as_by_libsndfile(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(VoiceIdError) as refused:
+        samples(WRONG[name])
+    assert refused.value.status in {415, 422}
+    with pytest.raises(VoiceIdError):
+        by_libsndfile(b"".join(WRONG[name]), monkeypatch)
+
+
+def test_an_empty_last_page_may_tell_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Stream()
+    *pages, last = stream.pages()
+    end = altered(altered(last, 5, b"\0"), 6, position(len(stream.packets) * 960))
+    body = b"".join([*pages, end, ogg_page([], stream.skip + stream.frames - 5_000, len(pages) + 1, flags=4)])
+    found = decode(body, max_s=MAX_S)
+    assert len(found.samples) == (stream.frames - 5_000) // 3
+    assert len(by_libsndfile(body, monkeypatch).samples) == len(found.samples)
+
+
+def test_a_stream_joined_within_a_packet_begins_with_the_next() -> None:
+    stream = Stream()
+    plain = samples(stream.pages())
+    pages = stream.pages()
+    rest = ogg_page([b"rest", *stream.packets[10:20]], 20 * 960, 40, flags=1)
+    later = [ogg_page_again(page, number) for number, page in enumerate(pages[4:], 41)]
+    joined = samples([*pages[:2], rest, *later])
+    assert len(joined) == len(plain) - 3_200
+    found_its_way = slice(8_000, -500)
+    assert joined[found_its_way] == pytest.approx(plain[3_200:][found_its_way], abs=5e-3)
+
+
+def _costly() -> dict[str, bytes]:
+    """A second of sound, then 4 MB of what is expensive to look at one by one."""
+    pages = Stream(1.0).pages()
+    for number, page in enumerate(pages):
+        pages[number] = altered(page, 5, bytes([page[5] & 2]))
+    begin, end = len(pages), Stream(1.0)
+    last = end.skip + end.frames
+
+    def many(page: Callable[[int], bytes]) -> bytes:
+        one = page(begin)
+        count = 4_000_000 // len(one)
+        return b"".join(pages) + b"".join(map(page, range(begin, begin + min(count, 200)))) + one * (count - 200)
+
+    return {
+        "packets without anything": many(lambda n: ogg_page([b""] * 255, last, n)),
+        "packets of one byte": many(lambda n: ogg_page([b"\x08"] * 255, last, n)),
+        "pages without packets": many(lambda n: ogg_page([], -1, n)),
+    }
+
+
+COSTLY = _costly()
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_what_is_costly_to_look_at_is_refused_before(name: str) -> None:
+    end = Stream(1.0)
+    body = COSTLY[name] + ogg_page([end.packets[0]], end.skip + end.frames, 10**6, flags=4)
+    began = time.process_time()
+    with pytest.raises(VoiceIdError):
+        decode(body, max_s=MAX_S)
+    assert time.process_time() - began < 10 * _a_walk_over(body)
+
+
+def _a_walk_over(body: bytes) -> float:
+    """What it takes to join as many bytes piece by piece, a page's header each: the peer of looking at them."""
+    began = time.process_time()
+    b"".join(body[at : at + 27] for at in range(0, len(body), 27))
+    return time.process_time() - began
 
 
 @pytest.mark.parametrize("packet", [b"", b"\xff\xff\xff\xff"], ids=["empty", "senseless"])

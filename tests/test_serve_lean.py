@@ -43,29 +43,39 @@ def test_serve_alone_is_called_as_among_all_commands(capsys: pytest.CaptureFixtu
     assert "--nonsense [invalid-request]" in capsys.readouterr().err
 
 
-MAPPED = """\
+MAPPED = b"""\
 00400000-00452000 r-xp 00000000 08:02 173521 /usr/lib/one.so
 Size:                328 kB
-Rss:                 300 kB
 Anonymous:             0 kB
+AnonHugePages:         0 kB
+Swap:                  0 kB
+SwapPss:               0 kB
 VmFlags: rd ex mr mw me
 00452000-00460000 r--p 00052000 08:02 173521 /usr/lib/one.so
-Rss:                  56 kB
 Anonymous:             8 kB
-00460000-00470000 r--p 00060000 08:02 173521 /a folder/with words.so
-Rss:                  64 kB
+Swap:                  0 kB
+00460000-00470000 r--p 00060000 08:02 173521 /a folder/with words\xff.so
 Anonymous:             0 kB
+Swap:                  0 kB
 00470000-00480000 rw-p 00070000 08:02 173521 /usr/lib/one.so
 Anonymous:             0 kB
+Swap:                  0 kB
 00480000-00490000 r-xp 00000000 00:00 0
+Anonymous:             0 kB
+Swap:                  0 kB
+00490000-004a0000 r--p 00080000 08:02 173521 /usr/lib/two.so
+Anonymous:             0 kB
+Swap:                  4 kB
+004a0000-004b0000 r--p 00080000 08:02 173521 /usr/lib/three.so
 Anonymous:             0 kB
 7ffd0000-7ffd2000 r-xp 00000000 00:00 0 [vdso]
 Anonymous:             0 kB
+Swap:                  0 kB
 """
 
 
 def test_only_what_equals_its_file_is_given_back() -> None:
-    """Not what was written to, could be, or has no file to come back from."""
+    """Not what was written to, could be, was swapped out, has no file to come back from, or is not told in full."""
     assert list(_as_in_its_file(MAPPED)) == [(0x400000, 0x452000), (0x460000, 0x470000)]
 
 

@@ -33,12 +33,11 @@ def decide(matches: Matches, quality: Quality, bars: Bars) -> Decision:
     people = len(matches)
     if not people:
         return Decision(Verdict.STRANGER, "nobody_enrolled", None, 0.0)
-    heard = np.flatnonzero(np.isfinite(matches.scores))
-    if not heard.size:
+    told = matches.told()
+    if not told:
         return Decision(Verdict.STRANGER, "unknown_voice", None, 0.0)
-    scores = matches.scores[heard]
-    at = int(scores.argmax())
-    best, relative = float(scores[at]), bars.relative(scores)
+    at, relative = int(told.scores.argmax()), bars.relative(told.scores)
+    best = float(told.scores[at])
     against_others, against_all = _odds(relative, at, people, quality, bars)
     common = best - float(relative[at])
     confidence = 1 / (1 + math.exp(-min(max(against_all, -_MOST_ODDS), _MOST_ODDS)))
@@ -49,8 +48,7 @@ def decide(matches: Matches, quality: Quality, bars: Bars) -> Decision:
     if against_others < bars.apart:
         return Decision(Verdict.UNSURE, "ambiguous", None, confidence, best, bar)
     storable = best >= bars.threshold(bars.store, people, quality) + common
-    person = matches.people[heard[at]]
-    return Decision(Verdict.KNOWN, "recognized", person, confidence, best, bar, storable=storable)
+    return Decision(Verdict.KNOWN, "recognized", told.people[at], confidence, best, bar, storable=storable)
 
 
 def speaks_alone(person: PersonId, sides: Sequence[tuple[Matches, Quality]], bars: Bars) -> bool:
@@ -59,9 +57,10 @@ def speaks_alone(person: PersonId, sides: Sequence[tuple[Matches, Quality]], bar
 
 
 def _may_be(person: PersonId, matches: Matches, quality: Quality, bars: Bars) -> bool:
-    if person not in matches.people:
+    told = matches.told()
+    if person not in told.people:
         return False
-    score = bars.relative(matches.scores)[matches.people.index(person)]
+    score = bars.relative(told.scores)[told.people.index(person)]
     return bool(score >= bars.threshold(bars.alone, 1, quality))
 
 

@@ -1,7 +1,8 @@
 """Embedding x Permit -> scores. The only importer of faiss.
 
 The index is a cache: one per household, loaded on demand, bounded, checked at every search against the epoch that came
-with the consents, dropped and overwritten at every withdrawal.
+with the consents. A withdrawal overwrites that person's vectors at once; the rest is never searched again, and is
+overwritten by the next search, or within half a minute.
 """
 
 import threading
@@ -104,8 +105,8 @@ class Index:
         """Where the permitted people stand, in rising order.
 
         Worked out anew only when other people are permitted than last time, told by how many there are and the hash of
-        them all, 64 bits under a key of this process: to hold 100,000 names against as many takes longer than to score
-        them. Whoever is named is looked up by name in a permit once more before anybody learns of it.
+        them all, 64 bits: to hold 100,000 names against as many takes longer than to score them. Whoever is named is
+        looked up by name in a permit before anybody learns of it.
         """
         asked = (len(among.people), hash(among.people))
         if asked != self._asked:
@@ -160,7 +161,7 @@ class Indexes:
                 self._held[household].forget(person)
 
     def held(self) -> dict[HouseholdId, int]:
-        """The households whose index is held, each with the epoch it was built at."""
+        """The households whose index is held, each with the epoch at which it may be searched."""
         with self._lock:
             return {household: index.epoch for household, index in self._held.items()}
 

@@ -19,11 +19,11 @@ _NUMPY_KEEPS_BELOW = 1024
 _NUMPY_KEEPS = 8
 """Blocks of each size, and one more."""
 _MAPPED = re.compile(
-    r"^(?P<begin>[0-9a-f]+)-(?P<end>[0-9a-f]+) r-[x-]p \S+ \S+ \S+ +/.*\n"
-    r"(?:[A-Z].*\n)*?Anonymous: +(?P<written>\d+) kB",
+    rb"^(?P<begin>[0-9a-f]+)-(?P<end>[0-9a-f]+) r-[x-]p \S+ \S+ \S+ +/.*\n"
+    rb"(?:[A-Z].*\n)*?Anonymous: +(?P<written>\d+) kB\n(?:[A-Z].*\n)*?Swap: +(?P<away>\d+) kB\n",
     re.MULTILINE,
 )
-"""A stretch of a file in memory that cannot be written to now, and how much of it was before."""
+"""A stretch of a file in memory that cannot be written to now; how much of it was before, in memory or swapped out."""
 
 
 def let_go() -> None:
@@ -48,17 +48,17 @@ def give_back_code() -> None:
     """Let go of program code that was needed to load what is loaded now: most of it is never run again.
 
     What is run again comes back, page by page, from what the system holds of its file: so only what nothing has
-    written to. Linux alone tells.
+    written to. Linux alone tells. To be called before the first request, while nothing is being loaded.
     """
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
         library.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-        for begin, end in _as_in_its_file(Path("/proc/self/smaps").read_text()):
+        for begin, end in _as_in_its_file(Path("/proc/self/smaps").read_bytes()):
             library.madvise(begin, end - begin, mmap.MADV_DONTNEED)
 
 
-def _as_in_its_file(told: str) -> Iterator[tuple[int, int]]:
+def _as_in_its_file(told: bytes) -> Iterator[tuple[int, int]]:
     """Where code and constants lie that still equal their file, in what the system tells of a process's memory."""
     for one in _MAPPED.finditer(told):
-        if one["written"] == "0":
+        if one["written"] == one["away"] == b"0":
             yield int(one["begin"], 16), int(one["end"], 16)

@@ -3,17 +3,16 @@
 The libopus that comes inside libsndfile's wheel takes three times as long: it is built without what makes it fast.
 """
 
+import contextlib
 import ctypes
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import cache
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from voiceid.containers import Outline, ogg_packets
+from voiceid.containers import OggPacket, Outline, ogg_packets
 from voiceid.errors import LyingHeader, TruncatedAudio
 
 Block = NDArray[np.float32]
@@ -24,8 +23,8 @@ _CLOCK_HZ = 48_000
 """What the positions of pages count in."""
 _LONGEST_S = 0.12
 """The longest packet there can be."""
-_HEADERS = 2
-"""Packets before the sound: what the stream is, and its tags."""
+_MOST_BEHIND = 255
+"""Packets that may be left out behind the stated end: as many as a page holds."""
 _STEREO = 2
 
 
@@ -51,23 +50,44 @@ def opus_blocks(body: bytes, found: Outline, least: int) -> Iterator[Block]:
         raise ValueError("not measured as Opus")
     per_frame, longest = _CLOCK_HZ // found.rate_hz, round(found.rate_hz * _LONGEST_S)
     begin = found.opus.skip // per_frame
-    at, end, placed = 0, begin + found.frames, False
+    at, end, behind = 0, begin + found.frames, 0
+    late: int | None = None  # frames by which the stream begins after zero, once a page told
     enough = min(-(-least // found.channels), end)
     room, held = np.empty((enough + longest, found.channels), np.float32), 0
     with _decoder(found.rate_hz, found.channels) as decode:
-        for packet, position in islice(ogg_packets(body, found.start), _HEADERS, None):
-            if placed and at + held >= end:
-                continue  # its page was held against its checksum: that is all
-            held += decode(packet, room[held : held + longest])
-            if position is not None and not placed:  # a stream may begin later than at zero
-                end -= max(0, position // per_frame - at - held)
-                placed = True
+        for packet in _sound_packets(body, found.start):
+            if late is not None and at + held >= end:
+                behind += 1
+                if behind > _MOST_BEHIND:
+                    raise LyingHeader("there is more Opus sound than the last page says")
+                continue
+            held += decode(packet.content, room[held : held + longest])
+            if packet.position is not None and packet.position >= 0:
+                ahead = packet.position // per_frame - at - held
+                if not packet.last and (ahead < 0 if late is None else abs(ahead - late) > longest):
+                    raise LyingHeader("an Ogg page's position does not fit the sound before it")
+                if late is None:
+                    late = max(0, ahead)
+                    end -= late
             if held >= enough:
                 yield from _cut(room[:held], begin - at, end - at, found.opus.gain)
                 room, at, held = np.empty_like(room), at + held, 0
     if at + held + 1 < end:  # positions are rounded down
         raise LyingHeader(declared=end, held=at + held)
     yield from _cut(room[:held], begin - at, end - at, found.opus.gain)
+
+
+def _sound_packets(body: bytes, start: int) -> Iterator[OggPacket]:
+    """What follows the two packets that tell what the stream is, and its tags.
+
+    Raises: LyingHeader, without the tags; what ogg_packets() raises.
+    """
+    packets = ogg_packets(body, start)
+    next(packets, None)  # was read to measure the stream
+    tags = next(packets, None)
+    if tags is None or not tags.content.startswith(b"OpusTags"):
+        raise LyingHeader("the Opus stream lacks its tags")
+    return packets
 
 
 def _cut(sound: Block, begin: int, end: int, gain: float) -> Iterator[Block]:
@@ -77,7 +97,7 @@ def _cut(sound: Block, begin: int, end: int, gain: float) -> Iterator[Block]:
         yield inside if gain == 1 else inside * np.float32(gain)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _decoder(rate_hz: int, channels: int) -> Iterator[Callable[[bytes, Block], int]]:
     """What turns packet after packet of one stream into sound, and tells how many frames it was."""
     library = _library()
@@ -87,7 +107,7 @@ def _decoder(rate_hz: int, channels: int) -> Iterator[Callable[[bytes, Block], i
 
     def decode(packet: bytes, room: Block) -> int:
         where = room.ctypes.data
-        frames: int = library.opus_decode_float(state, packet, len(packet), where, len(room), 0) if packet else -1
+        frames: int = library.opus_decode_float(state, packet, len(packet), where, len(room), 0)
         if frames < 0:
             raise TruncatedAudio("the Opus sound is damaged")
         return frames
@@ -102,17 +122,18 @@ def _decoder(rate_hz: int, channels: int) -> Iterator[Callable[[bytes, Block], i
 def _library() -> Any:
     """libopus, its functions typed; None: there is none."""
     for name in _NAMES:
-        try:
-            library = ctypes.PyDLL(name)  # keeps Python's lock, which would otherwise be waited for after each packet
-        except OSError:
-            continue
-        library.opus_decoder_create.restype = ctypes.c_void_p
-        library.opus_decoder_create.argtypes = (ctypes.c_int32, ctypes.c_int, ctypes.POINTER(ctypes.c_int))
-        library.opus_get_version_string.restype = ctypes.c_char_p
-        library.opus_decoder_destroy.restype = None
-        library.opus_decoder_destroy.argtypes = (ctypes.c_void_p,)
-        library.opus_decode_float.argtypes = (
-            ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int32, ctypes.c_void_p, ctypes.c_int, ctypes.c_int,
-        )  # fmt: skip
-        return library
+        with contextlib.suppress(OSError, AttributeError):  # not there, or not what it is called
+            return _typed(ctypes.PyDLL(name))  # it keeps Python's lock, which would be waited for after each packet
     return None
+
+
+def _typed(library: ctypes.PyDLL) -> ctypes.PyDLL:
+    library.opus_get_version_string.restype = ctypes.c_char_p
+    library.opus_decoder_create.restype = ctypes.c_void_p
+    library.opus_decoder_create.argtypes = (ctypes.c_int32, ctypes.c_int, ctypes.POINTER(ctypes.c_int))
+    library.opus_decoder_destroy.restype = None
+    library.opus_decoder_destroy.argtypes = (ctypes.c_void_p,)
+    library.opus_decode_float.argtypes = (
+        ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int32, ctypes.c_void_p, ctypes.c_int, ctypes.c_int,
+    )  # fmt: skip
+    return library

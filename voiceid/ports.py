@@ -156,9 +156,17 @@ class Matches:
         """How many people were compared."""
         return len(self.people)
 
+    def told(self) -> Self:
+        """Those whose score is a number."""
+        told = np.isfinite(self.scores)
+        if told.all():
+            return self
+        people = tuple(person for person, here in zip(self.people, told, strict=True) if here)
+        return type(self)(people, self.scores[told])
+
     def nearest(self) -> PersonId:
-        """Whose score is the highest; needs somebody."""
-        return self.people[int(np.nanargmax(self.scores))]
+        """Whose score is the highest; needs somebody, and scores that are numbers."""
+        return self.people[int(self.scores.argmax())]
 
     def score(self, person: PersonId) -> float:
         """One person's; `KeyError` for somebody who was not compared."""

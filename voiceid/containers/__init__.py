@@ -3,12 +3,12 @@
 import re
 
 from voiceid.containers import coded, plain
-from voiceid.containers.coded import flac_of_open_length, ogg_packets
+from voiceid.containers.coded import OggPacket, flac_of_open_length, ogg_packets
 from voiceid.containers.outline import MOST_CODED_HZ, RATES_HZ, Outline, Plain
 from voiceid.containers.plain import declared_pcm
 from voiceid.errors import LyingHeader, NotAudio, TruncatedAudio, UnsupportedAudio, VideoNotAudio, VoiceIdError
 
-__all__ = ["Outline", "Plain", "declared_pcm", "flac_of_open_length", "ogg_packets", "outline"]
+__all__ = ["OggPacket", "Outline", "Plain", "declared_pcm", "flac_of_open_length", "ogg_packets", "outline"]
 
 _VIDEO = (
     b"\x1a\x45\xdf\xa3",  # Matroska, WebM

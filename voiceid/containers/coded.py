@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from voiceid.containers.outline import TAIL, OpusHead, Outline
 from voiceid.errors import EmptyAudio, LyingHeader, NotAudio, TruncatedAudio, UnsupportedAudio, VideoNotAudio
@@ -16,7 +17,11 @@ _OPUS_HZ = (8_000, 12_000, 16_000, 24_000, 48_000)
 _MORE = 255
 """Size of a piece of a packet that is not its last."""
 _HEADERS = 2
-"""Pages before the sound; who joins a running stream misses some of those that follow."""
+"""Packets before the sound; whoever joins a running stream misses some of those that follow."""
+_EMPTY = 100
+"""Pages without a packet, of which hardly one is ever needed."""
+_OPUS_HEAD = 19
+"""Bytes of the packet that opens an Opus stream, at least."""
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 """Each byte with its bits the other way round."""
 
@@ -67,51 +72,93 @@ def ogg(body: bytes, start: int) -> Outline:
     """
     heads: list[bytes] = []
     positions: list[int] = []
-    at, ended = start, False
+    streams: set[int] = set()
+    at, ended, ends, empty = start, False, 0, 0
     for page in _pages(body, start):
         if page.flags & 2:
             heads.append(body[page.payload : page.end])
         elif page.position > 0:
             positions.append(page.position)
+        streams.add(page.stream)
+        ends += page.flags & 4 != 0
+        empty += page.payload == page.end
+        if empty > _EMPTY:
+            raise LyingHeader("Ogg pages without anything in them")
         ended, at = bool(page.flags & 4), page.end
     if len(body) - at > (TAIL if ended else 3):
         raise LyingHeader("there is something else between the Ogg pages")
     codec = _ogg_codec(heads)
+    if len(streams) > 1:
+        raise UnsupportedAudio("Ogg with several streams")
     if not ended:
         raise TruncatedAudio("the last Ogg page is missing")
+    if ends > 1:
+        raise LyingHeader("there are Ogg pages behind the last one")
     if not positions:
         raise EmptyAudio
-    skip = codec.opus.skip if codec.opus else 0
-    frames = max(0, max(positions) - skip) * codec.rate_hz // codec.clock_hz
+    length = max(positions) if codec.opus is None else _opus_length(codec.opus, positions)
+    frames = length * codec.rate_hz // codec.clock_hz
     slack = positions[0] * codec.rate_hz // codec.clock_hz + 1  # a stream may begin later than at zero
     return Outline("Ogg", codec.rate_hz, codec.channels, frames, start=start, slack=slack, opus=codec.opus)
 
 
-def ogg_packets(body: bytes, start: int) -> Iterator[tuple[bytes, int | None]]:
+def _opus_length(head: OpusHead, positions: list[int]) -> int:
+    """Samples at 48 kHz until the last page's position, which may leave out some that were sent.
+
+    Raises: EmptyAudio, LyingHeader.
+    """
+    if sorted(positions[:-1]) != positions[:-1]:
+        raise LyingHeader("the positions of the Ogg pages go backwards")
+    if positions[-1] <= head.skip:
+        raise EmptyAudio
+    return positions[-1] - head.skip
+
+
+class OggPacket(NamedTuple):
+    """One packet, whole."""
+
+    content: bytes
+    position: int | None
+    """Its page's, with the last packet that ends there."""
+    last: bool
+    """Whether that is the last page."""
+
+
+def ogg_packets(body: bytes, start: int) -> Iterator[OggPacket]:
     """The packets of one stream whose pages `ogg` has walked, each page held against its checksum and its number.
 
-    With the last packet that ends on a page comes the page's position.
-    Raises: TruncatedAudio, for a page that is damaged or missing, and for a packet that does not end.
+    Raises: TruncatedAudio, for a page that is damaged or missing, and for a packet that is empty or does not end.
     Source: RFC 3533.
     """
     begun: list[bytes] = []
-    expected = 0
+    expected, whole = None, 0
     for page in _pages(body, start):
         if _checksum(body[page.at : page.at + 22] + bytes(4) + body[page.at + 26 : page.end]) != page.checksum:
             raise TruncatedAudio("an Ogg page is damaged")
-        if bool(begun) != bool(page.flags & 1) or (page.number != expected and expected > _HEADERS):
+        goes_on = bool(page.flags & 1)
+        joined = goes_on and not begun and whole == _HEADERS  # recording began within this packet: its rest is dropped
+        if (bool(begun) != goes_on and not joined) or (expected not in {None, page.number} and whole != _HEADERS):
             raise TruncatedAudio("an Ogg page is missing")
         expected = page.number + 1 & 0xFFFF_FFFF
         sizes, at = body[page.at + 27 : page.payload], page.payload
-        last = max((n for n, size in enumerate(sizes) if size < _MORE), default=None)
+        final = max((n for n, size in enumerate(sizes) if size < _MORE), default=None)
         for number, size in enumerate(sizes):
             begun.append(body[at : at + size])
             at += size
-            if size < _MORE:
-                yield b"".join(begun), page.position if number == last else None
-                begun = []
+            if size == _MORE:
+                continue
+            if not joined:
+                yield _packet(begun, page.position if number == final else None, last=bool(page.flags & 4))
+                whole += 1
+            begun, joined = [], False
     if begun:
         raise TruncatedAudio("the last Ogg packet is not complete")
+
+
+def _packet(pieces: list[bytes], position: int | None, *, last: bool) -> OggPacket:
+    if not any(pieces):
+        raise TruncatedAudio("an Ogg packet is empty")
+    return OggPacket(b"".join(pieces), position, last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +169,7 @@ class _Page:
     flags: int
     """1: goes on with a packet; 2: the first of its stream; 4: the last."""
     position: int
+    stream: int
     number: int
     checksum: int
 
@@ -129,7 +177,7 @@ class _Page:
 def _pages(body: bytes, start: int) -> Iterator[_Page]:
     """One page after the other, for as long as there are any.
 
-    Raises: TruncatedAudio.
+    Raises: TruncatedAudio, UnsupportedAudio.
     """
     at = start
     while body[at : at + 4] == b"OggS":
@@ -137,8 +185,10 @@ def _pages(body: bytes, start: int) -> Iterator[_Page]:
         end = payload + sum(body[at + 27 : payload])
         if at + 26 >= len(body) or end > len(body):
             raise TruncatedAudio("the last Ogg page is not complete")
-        flags, position, number, checksum = struct.unpack_from("<Bq4xII", body, at + 5)
-        yield _Page(at, payload, end, flags, position, number, checksum)
+        version, flags, position, stream, number, checksum = struct.unpack_from("<BBqIII", body, at + 4)
+        if version:
+            raise UnsupportedAudio("another version of Ogg")
+        yield _Page(at, payload, end, flags, position, stream, number, checksum)
         at = end
 
 
@@ -162,8 +212,12 @@ def _ogg_codec(heads: list[bytes]) -> _OggCodec:
         raise VideoNotAudio
     if len(heads) != 1:
         raise UnsupportedAudio("Ogg with several streams") if heads else LyingHeader("the Ogg file lacks its beginning")
-    head = heads[0].ljust(19, b"\0")
+    head = heads[0].ljust(_OPUS_HEAD, b"\0")
     if head[:8] == b"OpusHead":
+        if len(heads[0]) < _OPUS_HEAD:
+            raise LyingHeader("the head of the Opus stream is cut off")
+        if head[8] >> 4:
+            raise UnsupportedAudio("another version of Opus")
         skip, told_hz, gain = struct.unpack_from("<HIh", head, 10)
         rate_hz = next((hz for hz in _OPUS_HZ if hz >= told_hz), _OPUS_HZ[-1])
         return _OggCodec(rate_hz, head[9], _OPUS_HZ[-1], OpusHead(skip, 10 ** (gain / (20 * 256)), head[18]))
