@@ -6,12 +6,12 @@ import gc
 import os
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Thread
 from typing import TYPE_CHECKING
-
-from voiceid.settings import Settings
 
 if TYPE_CHECKING:
     from voiceid.ports import Encoder
+    from voiceid.settings import Settings
     from voiceid.speech import VoiceActivity
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
@@ -22,7 +22,7 @@ _MIB = 1024 * 1024
 class Networks:
     """Encoder and voice activity, asked for before they are needed."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: "Settings") -> None:
         _share_memory()
         threads = ThreadPoolExecutor(1, thread_name_prefix="networks")
         self._encoder: Future[Encoder] = threads.submit(_encoder, settings)
@@ -54,6 +54,13 @@ def leave_out() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
+def begin() -> None:
+    """First of all: have a thread load what runs the networks, whichever they are, while the settings are read."""
+    leave_out()
+    _share_memory()
+    Thread(target=_runtime, name="runtime").start()  # waited for, should the words of the command be wrong
+
+
 def settled() -> None:
     """Everything is loaded: from here on collect garbage, but not among what stays."""
     gc.freeze()
@@ -80,7 +87,12 @@ def _share_memory() -> None:
         library.mallopt(_M_TRIM_THRESHOLD, 4 * _MIB)
 
 
-def _encoder(settings: Settings) -> "Encoder":
+def _runtime() -> None:
+    with contextlib.suppress(Exception):  # whatever is wrong is told to whoever needs it, when they import it
+        import voiceid.onnx  # noqa: F401, PLC0415 loaded, not used
+
+
+def _encoder(settings: "Settings") -> "Encoder":
     from voiceid.encode import open_encoder  # noqa: PLC0415 imported in the thread, beside what the main one imports
 
     return open_encoder(settings.encoder, settings.models_dir)
