@@ -16,7 +16,7 @@ RUN /opt/voiceid/bin/pip install --no-cache-dir --constraint constraints.txt '.[
 
 FROM python:3.11-slim-bookworm
 COPY --from=build /opt/voiceid /opt/voiceid
-# libopus decodes three times faster than what the wheels bring; the newest of the distribution, with its corrections.
+# libopus decodes twice as fast as what the wheels bring; the newest of the distribution, with its corrections.
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install --yes --no-install-recommends libopus0 && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 voiceid \

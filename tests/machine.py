@@ -16,4 +16,4 @@ def absent(what: str) -> NoReturn:
     """Skip with the reason; in CI, where everything has been installed, fail."""
     if IN_CI:
         pytest.fail(what)
-    pytest.skip(what)  # a developer may do without a browser, PostgreSQL or the recordings; CI, above, may not
+    pytest.skip(what)  # a developer may do without a browser or PostgreSQL; CI, above, may not

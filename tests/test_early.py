@@ -70,6 +70,6 @@ def test_the_benchmark_of_live_recognition_compares_as_the_service_does(bars: Ba
     ear.home.prints = {PersonId("ada"): Voiceprint(PersonId("ada"), MODEL, takes, takes)}
     probe = Embedding(takes[0], MODEL)
     among = permit(ear.home.gate(HouseholdId("h")), ear.recognizer.purposes)
-    score = ear.recognizer.indexes.nearest(probe, among=among).score(PersonId("ada"))
+    (score,) = ear.recognizer.indexes.nearest(probe, among=among).scores
     assert score == pytest.approx(float(bars.projected(takes[0]) @ pooled(bars.projected(takes))), abs=1e-5)
     assert score != pytest.approx(float(takes[0] @ pooled(takes)), abs=1e-3)

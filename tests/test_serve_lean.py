@@ -43,6 +43,22 @@ def test_serve_alone_is_called_as_among_all_commands(capsys: pytest.CaptureFixtu
     assert "--nonsense [invalid-request]" in capsys.readouterr().err
 
 
+def test_the_runtime_is_loaded_before_anything_else_asks_for_it() -> None:
+    """By a thread, under the settings that have to come first."""
+    script = """
+import os, sys, threading
+from voiceid.service.early import begin
+assert not {"numpy", "onnxruntime", "pydantic"} & set(sys.modules)
+begin()
+for thread in threading.enumerate():
+    if thread is not threading.main_thread():
+        thread.join()
+assert "onnxruntime" in sys.modules
+assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
 MAPPED = b"""\
 00400000-00452000 r-xp 00000000 08:02 173521 /usr/lib/one.so
 Size:                328 kB

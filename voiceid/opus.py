@@ -1,6 +1,6 @@
 """Packets of Opus -> samples, by the system's libopus, where there is one.
 
-The libopus that comes inside libsndfile's wheel takes three times as long: it is built without what makes it fast.
+The libopus that comes inside libsndfile's wheel takes more than twice as long: it is built without what makes it fast.
 """
 
 import contextlib

@@ -164,16 +164,6 @@ class Matches:
         people = tuple(person for person, here in zip(self.people, told, strict=True) if here)
         return type(self)(people, self.scores[told])
 
-    def nearest(self) -> PersonId:
-        """Whose score is the highest; needs somebody, and scores that are numbers."""
-        return self.people[int(self.scores.argmax())]
-
-    def score(self, person: PersonId) -> float:
-        """One person's; `KeyError` for somebody who was not compared."""
-        if person not in self.people:
-            raise KeyError(person)
-        return float(self.scores[self.people.index(person)])
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:

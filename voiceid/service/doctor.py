@@ -70,7 +70,7 @@ def _checks(*, deep: bool) -> Iterator[Check]:
     yield Check("settings", ok=True, detail="all known")
     yield Check("consent rule", ok=True, detail=f"{settings.consent_rule}: {_RULES[settings.consent_rule]}")
     yield from _models(settings)
-    by = opus.version() or "libsndfile, in three times as long: install libopus (Debian: libopus0)"
+    by = opus.version() or "libsndfile, in twice the time: install libopus (Debian: libopus0)"
     yield Check("Opus", ok=True, detail=f"decoded by {by}")
     yield _apart(settings)
     if is_set_up(settings):
