@@ -11,9 +11,10 @@ import pytest
 from home import BARS, GATE, MODEL, Home, clip, decision, voice
 from sqlalchemy import text, update
 
-from voiceid.consent import permit
+from voiceid.consent import Permit, permit
 from voiceid.decode import decode
 from voiceid.errors import NoPurpose, StoreUnavailable
+from voiceid.match import Index
 from voiceid.ports import Actor, Gate, Request
 from voiceid.store import tables
 from voiceid.types import VOICE_ID, Embedding, PersonId
@@ -98,6 +99,22 @@ def test_the_index_scores_only_whom_the_permit_names(home: Home) -> None:
     assert indexes.nearest(probe, among=ben_alone).people == (home["ben"].id,)
     assert len(indexes.nearest(probe, among=replace(whole, people=frozenset()))) == 0
     assert indexes.count(home.id, home["ada"].id) == 1
+
+
+def test_scores_of_whoever_is_not_permitted_name_nobody(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sets of people are told apart by their hash: should two ever share one, a name is looked up all the same."""
+    ada = home["ada"]
+    home.names("ada")
+
+    def without_ada(gate: Gate, purposes: frozenset[str]) -> Permit:
+        found = permit(gate, purposes)
+        return replace(found, people=found.people - {ada.id})
+
+    monkeypatch.setattr("voiceid.recognize.permit", without_ada)
+    monkeypatch.setattr(Index, "_permitted", lambda index, _among: np.arange(len(index.people)))
+    assert home.names("ada") is None
+    assert home.call("POST", f"{ada.path}/verify", ada.headers, **home.sound("ada")).status_code == 409
+    assert home.names("ben") == "ben"
 
 
 def test_a_stricter_rule_shuts_the_gate_of_whoever_agreed_under_a_looser_one(tmp_path: Path) -> None:

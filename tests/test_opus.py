@@ -3,6 +3,7 @@
 import struct
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -207,6 +208,16 @@ def test_a_stream_joined_within_a_packet_begins_with_the_next() -> None:
     assert len(joined) == len(plain) - 3_200
     found_its_way = slice(8_000, -500)
     assert joined[found_its_way] == pytest.approx(plain[3_200:][found_its_way], abs=5e-3)
+
+
+def test_much_sound_behind_the_stated_end_is_refused() -> None:
+    """Walking hours of it would cost whoever answers, for a second of speech."""
+    stream, pages = Stream(), Stream().pages()
+    many = [ogg_page(stream.packets[:50], 50 * 960 * (number - 1), number) for number in range(2, 8)]
+    for sound, refused in ((many[:5], False), (many, True)):
+        last = ogg_page(stream.packets[:10], 10 * 960, 2 + len(sound), flags=4)
+        with pytest.raises(LyingHeader, match="more Opus sound") if refused else nullcontext():
+            assert len(samples([*pages[:2], *sound, last])) == (10 * 960 - stream.skip) // 3
 
 
 def _costly() -> dict[str, bytes]:

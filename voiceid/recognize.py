@@ -138,7 +138,7 @@ class Recognizer:
             return Verification(accepted=False, confidence=0.0, reason=heard.reason)
         compared = self._compare(heard, household)
         decision, people = compared.decision, compared.people
-        if person not in people or compared.allowed is None or person not in compared.allowed.people:
+        if person not in people or not compared.allowed or person not in compared.allowed.people:
             raise NotEnrolled
         accepted = decision.person == person
         reason: Reason = "unknown_voice" if decision.person is not None and not accepted else decision.reason

@@ -22,7 +22,7 @@ _THESE = (
         _V.c.household_id == bindparam("household"), _V.c.encoder == bindparam("model"),
         _V.c.person_id.in_(bindparam("people", expanding=True)), tables.spared(_V),
     )
-    .order_by(_V.c.person_id, _V.c.created_at)  # whoever had two would be compared with the newer
+    .order_by(_V.c.person_id)
 )  # fmt: skip
 _ADDED = (
     select(_A)
