@@ -2,10 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from voiceid.errors import InvalidSettings
 
@@ -17,10 +16,10 @@ NOT_SETTINGS = frozenset(
 """Names that tests, tools and the client read; the service does not."""
 
 
-class Settings(BaseSettings):
-    """All an operator may change. Built once, in wiring.py."""
+class Settings(BaseModel):
+    """All an operator may change. Built once, in wiring.py; what is not given is read from the environment."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     data_dir: Path = Path("data")
     """Directory of the embedded database. Created with mode 0700."""
@@ -53,7 +52,7 @@ class Settings(BaseSettings):
     """Largest request body, MiB. Larger ones are refused before they are read."""
     max_audio_s: int = Field(60, ge=5, le=300)
     """Longest clip, seconds."""
-    encoders: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, le=64)
+    encoders: int = Field(default_factory=lambda: min(64, os.cpu_count() or 1), ge=1, le=64)
     """Clips encoded at the same time, one thread each."""
     queue: int = Field(32, ge=1, le=1024)
     """Clips that may wait for an encoder; beyond it the answer is 503 with `Retry-After`."""
@@ -85,6 +84,13 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """How much the log tells. It never holds audio, vectors, names or text."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _environment(cls, given: dict[str, Any]) -> dict[str, Any]:
+        found = {variable.upper(): value for variable, value in os.environ.items()}
+        names = ((name, _PREFIX + name.upper()) for name in cls.model_fields)
+        return {name: found[variable] for name, variable in names if variable in found} | given
+
     @classmethod
     def from_environment(cls) -> Self:
         """Read and check all settings.
@@ -92,7 +98,8 @@ class Settings(BaseSettings):
         Raises: InvalidSettings, for an unknown `VOICEID_` name (a typing error must not pass silently) or a bad value.
         """
         known = {_PREFIX + name.upper() for name in cls.model_fields} | NOT_SETTINGS
-        unknown = sorted(name for name in os.environ if name.startswith(_PREFIX) and name not in known)
+        mine = [name for name in os.environ if name.upper().startswith(_PREFIX)]
+        unknown = sorted(name for name in mine if name.upper() not in known)
         if unknown:
             raise InvalidSettings(f"no such setting: {', '.join(unknown)}")
         try:
