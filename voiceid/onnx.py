@@ -85,5 +85,6 @@ def _options() -> Any:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.enable_mem_pattern = False  # every length of clip would plan, and keep, working memory of its own
+    options.enable_mem_reuse = False  # planning it took half of the start; the store gives the same places again anyway
     options.log_severity_level = 3  # errors only: warnings would reach standard error
     return options
