@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, select_autoescape
 from sqlalchemy import select
 
 from enrollment import record as standard
@@ -30,7 +29,6 @@ from voiceid.views import ConsentRecord
 
 _PAGE = 200
 _NUMBERS = "float32_little_endian_hex"
-_pages = Environment(loader=PackageLoader("voiceid", "data/export"), autoescape=select_autoescape())
 
 
 class Exporter:
@@ -70,7 +68,10 @@ class Exporter:
         interactions = [asdict(one) for one in self._interactions(actor, household, person)]
         activity = [asdict(one) for one in self._activity(actor, household, person)]
         recordings = self._recordings(actor, household, person)
-        yield "index.html", _pages.get_template("index.html").render(
+        from jinja2 import Environment, PackageLoader, select_autoescape  # noqa: PLC0415 few ever ask
+
+        pages = Environment(loader=PackageLoader("voiceid", "data/export"), autoescape=select_autoescape())
+        yield "index.html", pages.get_template("index.html").render(
             profile=profile, consents=[asdict(one) for one in consents], interactions=interactions,
             recordings=recordings, activity=activity,
         )

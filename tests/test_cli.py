@@ -13,6 +13,7 @@ import typer.main
 from running import Running, joined, running, spoken
 
 from voiceid import cli
+from voiceid.cli import commands
 from voiceid.client import Client
 
 Say = Callable[..., Any]
@@ -230,7 +231,7 @@ def _commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple
         yield words, command
 
 
-COMMANDS = dict(_commands(typer.main.get_command(cli.application())))
+COMMANDS = dict(_commands(typer.main.get_command(commands.application())))
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

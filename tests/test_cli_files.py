@@ -52,9 +52,7 @@ def test_the_service_tells_its_first_tokens_once_and_logs_nothing_of_anybody(tmp
         owner.recognize((voices / "ada" / "request_1.flac").read_bytes(), transcript="something unforgettable")
     first.send_signal(signal.SIGTERM)
     rest, log = first.communicate(timeout=30)
-    assert rest == ""
-    assert "nforgettable" not in log
-    assert ready["owner_token"] not in log
+    assert (rest, log) == ("", "")
 
     again = serve(tmp_path, VOICEID_PORT="0")
     assert again.stdout is not None

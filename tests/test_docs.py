@@ -13,7 +13,7 @@ import pytest
 import typer.main
 from machine import ROOT
 
-from voiceid import cli
+from voiceid.cli import commands
 from voiceid.errors import VoiceIdError
 from voiceid.settings import NOT_SETTINGS, Settings
 
@@ -37,7 +37,7 @@ def make_docs() -> ModuleType:
     return module
 
 
-COMMAND_LINE = typer.main.get_command(cli.application())
+COMMAND_LINE = typer.main.get_command(commands.application())
 
 
 @cache

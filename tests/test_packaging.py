@@ -87,7 +87,7 @@ def test_importing_both_packages_loads_nothing_heavy() -> None:
     """Also where the extras are installed: they are loaded when they are used."""
     heavy = "{'torch', 'torchaudio', 'speechbrain', 'sklearn', 'scipy', 'matplotlib', 'IPython'}"
     code = (
-        "import voiceid, enrollment, voiceid.cli, sys; voiceid.cli.application();"
+        "import voiceid, enrollment, voiceid.cli.commands, sys; voiceid.cli.commands.application();"
         f" print(*sorted({heavy} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)

@@ -8,11 +8,14 @@ import typer
 from machine import ROOT
 
 from voiceid import cli
+from voiceid.cli import commands, serving
 from voiceid.memory import _as_in_its_file
+from voiceid.service.run import Ready
 
-NOT_OURS = {"alembic", "httpx", "psycopg", "pydantic.v1", "pyrage", "rich", "segno", "voiceid.client"}
+NOT_OURS = {"alembic", "httpx", "psycopg", "pydantic.v1", "pyrage", "rich", "segno", "typer", "voiceid.client"}
+AFTERWARDS = {"faiss", "jinja2", "prometheus_client", "voiceid.service.routes.people", "websockets"}
 STARTED = (
-    "import voiceid.cli.serve, sys; from voiceid.service.early import leave_out; assert 'numpy' not in sys.modules; {}"
+    "import voiceid.cli, sys; from voiceid.service.early import leave_out; assert 'numpy' not in sys.modules; {}"
     " import voiceid.service.run; print(*sorted(name for name, one in sys.modules.items() if one))"
 )
 
@@ -25,8 +28,8 @@ def loaded(before: str) -> set[str]:
 
 def test_what_the_service_does_not_use_stays_out() -> None:
     found = loaded("leave_out();")
-    assert {"voiceid.service.wiring", "faiss", "onnxruntime"} <= found
-    assert NOT_OURS & found == set()
+    assert {"voiceid.service.wiring", "onnxruntime"} <= found
+    assert (NOT_OURS | AFTERWARDS) & found == set()
 
 
 def test_a_library_would_load_what_is_left_out() -> None:
@@ -35,7 +38,7 @@ def test_a_library_would_load_what_is_left_out() -> None:
 
 
 def test_serve_alone_is_called_as_among_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    for app in (cli.application(), cli.application(whole=False)):
+    for app in (commands.application(), commands.application(whole=False)):
         assert "serve" in typer.main.get_command(app).commands
     assert cli.main(["serve", "--help"]) == 0
     assert "Usage: voiceid serve" in capsys.readouterr().out
@@ -115,3 +118,54 @@ assert left < held / 2, (held, left)
 assert np.array_equal(encoder.embed(speech).vector, before.vector)
 """
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
+PLAIN = ["", "--json", "--port 0 --json", "--host ::1 --lan", "--unsafe-plain-http --port 65535 --port 7", "--host a"]
+LEFT = [
+    "--port=0", "--port 65536", "--port -1", "--port", "--port x", "--port " + 5000 * "1", "--port \u0663", "--host",
+    "--host --json", "x", "--help", "--js",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", PLAIN)
+def test_both_readers_of_serve_understand_the_same(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[serving.Asked] = []
+    words = ["serve", *line.split()]
+    monkeypatch.setattr(serving, "run", asked.append)
+    assert commands.run(words) == 0
+    assert [serving.read(words)] == asked
+
+
+@pytest.mark.parametrize("line", LEFT)
+def test_what_the_short_reader_does_not_know_is_left_to_the_other(line: str) -> None:
+    assert serving.read(["serve", *line.split()]) is None
+
+
+def test_other_commands_are_left_to_the_other_reader() -> None:
+    assert serving.read([]) is None
+    assert serving.read(["demo"]) is None
+
+
+def test_loading_the_rest_holds_nothing_of_the_requests_meanwhile() -> None:
+    """What is set aside from garbage collection is never collected, nor what refers to it in a circle."""
+    script = """
+import gc, weakref
+from voiceid.service import early
+class Request: pass
+gc.disable()
+request = Request()
+request.itself, seen = request, weakref.ref(request)
+del request
+early.rest()
+gc.collect()
+assert seen() is None
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
+def test_a_service_whose_output_is_closed_still_serves(capsys: pytest.CaptureFixture[str]) -> None:
+    ready = Ready("http://127.0.0.1:1", "code")
+    with capsys.disabled(), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "stdout", None)
+        serving._as_text(ready)
+        serving._as_document(ready)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from machine import ROOT
 
-EVERYTHING = "voiceid.service.run, voiceid.cli, voiceid.demo, voiceid.evaluate"
+EVERYTHING = "voiceid.service.run, voiceid.cli.commands, voiceid.demo, voiceid.evaluate"
 
 
 @pytest.mark.parametrize("code", [
-    f"import {EVERYTHING}; voiceid.cli.application()",
+    f"import {EVERYTHING}; voiceid.cli.commands.application()",
     "from voiceid.onnx import Network; Network.shipped('silero_vad')",
     "from pathlib import Path; from voiceid.encode import open_encoder; open_encoder('campplus', Path())",
 ])  # fmt: skip
@@ -22,3 +22,42 @@ def test_nothing_is_written_beside_what_we_write(code: str, tmp_path: Path) -> N
     environment = {name: value for name, value in os.environ.items() if name != "CI"} | home
     subprocess.run([sys.executable, "-B", "-c", code], cwd=ROOT, env=environment, check=True)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+WATCHED = """
+import sys
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from opentelemetry import trace
+
+began = []
+
+class Tracer(trace.NoOpTracer):
+    def start_span(self, name, *_, **__):
+        began.append(name)
+        return trace.INVALID_SPAN
+
+class Watching(trace.TracerProvider):
+    def get_tracer(self, *_, **__):
+        return Tracer()
+
+trace.set_tracer_provider(Watching())
+{}
+with TestClient(app) as client:
+    client.get("/healthz")
+print(len(began))
+"""
+OURS = """
+from pathlib import Path
+from voiceid.service import wiring
+from voiceid.settings import Settings
+app = wiring.create_app(wiring.build(Settings(data_dir=Path(sys.argv[1], "data"), keys_dir=Path(sys.argv[1], "keys"))))
+"""
+
+
+@pytest.mark.parametrize(("make", "reports"), [("app = FastAPI()", True), (OURS, False)], ids=["control", "ours"])
+def test_whoever_collects_traces_of_requests_gets_none_of_ours(make: str, reports: bool, tmp_path: Path) -> None:  # noqa: FBT001 a parameter
+    """The web framework reports paths and errors by itself to what its process names; a path holds people's ids."""
+    words = [sys.executable, "-W", "ignore", "-c", WATCHED.format(make), str(tmp_path)]
+    done = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert (int(done.stdout) > 0) is reports

@@ -9,9 +9,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +20,9 @@ from voiceid.consent import Permit
 from voiceid.errors import ModelMismatch
 from voiceid.ports import Matches, Voiceprints
 from voiceid.types import Embedding, HouseholdId, ModelId, PersonId, Voiceprint
+
+if TYPE_CHECKING:
+    import faiss
 
 _NEVER = -1
 """The epoch of no permit."""
@@ -36,7 +38,7 @@ class Index:
     epoch: int
     people: tuple[PersonId, ...]
     """Position = id in the index."""
-    faiss_index: faiss.IndexIDMap2
+    faiss_index: "faiss.IndexIDMap2"
     """As they were heard; behind them, from id = number of people on, as a telephone would carry them."""
     bars: Bars | None = None
     """What projects a probe as the voiceprints were projected."""
@@ -52,6 +54,7 @@ class Index:
         cls, voiceprints: Iterable[Voiceprint], model_id: ModelId, dim: int, epoch: int, bars: Bars | None = None
     ) -> Self:
         """Pool each person's takes into one vector and index them; a damaged voiceprint names nobody."""
+        faiss = library()
         index = faiss.IndexIDMap2(faiss.IndexFlatIP(dim))
         usable = (one for one in voiceprints if _sound(one.takes, dim) and _sound(_over_telephone(one), dim))
         sound = {one.person: one for one in usable}
@@ -82,6 +85,7 @@ class Index:
         bars = self.bars.narrow if self.bars and narrow else self.bars
         asked = _project(bars)(probe.vector.reshape(1, flat.d).astype(np.float32))
         scores = np.empty(len(rows), dtype=np.float32)
+        faiss = library()
         pointers = (faiss.swig_ptr(array) for array in (asked, scores, rows))
         faiss.omp_set_num_threads(1)  # for this thread: waiting for others cost 20 ms on a busy machine, the search 0.1
         flat.compute_distance_subset(1, next(pointers), len(rows), next(pointers), next(pointers))
@@ -115,14 +119,14 @@ class Index:
         return self._rows
 
     def _flat(self) -> Any:
-        return faiss.downcast_index(self.faiss_index.index)
+        return library().downcast_index(self.faiss_index.index)
 
     def _vectors(self) -> NDArray[np.float32]:
         """Shape (n, dim): the index's own memory."""
         flat = self._flat()
         if not flat.ntotal:
             return np.empty((0, flat.d), dtype=np.float32)
-        vectors: NDArray[np.float32] = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d)
+        vectors: NDArray[np.float32] = library().rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d)
         return vectors.reshape(flat.ntotal, flat.d)
 
 
@@ -193,6 +197,13 @@ class Indexes:
         index = self._held.pop(household, None)
         if index is not None:
             index.wipe()
+
+
+def library() -> Any:
+    """The library faiss: loaded by the first who needs it, or once the service is ready, and not before."""
+    import faiss  # noqa: PLC0415 the reason is above
+
+    return faiss
 
 
 def _sound(takes: NDArray[np.float32], dim: int) -> bool:

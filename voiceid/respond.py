@@ -1,14 +1,11 @@
 """Decision -> the personalized or the anonymous response. Templates are Jinja2, sandboxed, and may not loop."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import resources
-from typing import Any
-
-from jinja2 import TemplateError, nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from typing import TYPE_CHECKING, Any
 
 from voiceid.errors import InvalidRequest
 from voiceid.policy import language_of
@@ -16,19 +13,30 @@ from voiceid.ports import ResponseTemplates
 from voiceid.types import HouseholdId, Profile
 from voiceid.views import ResponseTemplate, ResponseText
 
+if TYPE_CHECKING:
+    from jinja2 import nodes
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
 TEMPLATE_CHARS = 2000
 TEXT_CHARS = 4000
 _FILTERS = ("default", "lower", "upper", "capitalize", "title", "trim", "int", "first", "last", "length")
 _PERSONAL = frozenset({"name", "preferences", "locale", "intent", "hour", "daypart"})
 _ANYONE = _PERSONAL - {"name", "preferences"}
-_ALLOWED = (
-    nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Getattr, nodes.Getitem, nodes.If, nodes.Const,
-    nodes.Filter, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.CondExpr, nodes.Test,
+_ALLOWED = frozenset(
+    {"Template", "Output", "TemplateData", "Name", "Getattr", "Getitem", "If", "Const", "Filter", "Compare", "Operand",
+     "And", "Or", "Not", "CondExpr", "Test"}
 )  # fmt: skip
-"""No loops, calls or arithmetic: a text for one sentence needs none, and none can take the machine down."""
+"""Of jinja2.nodes. No loops, calls or arithmetic: a text for one sentence needs none, and none can halt the machine."""
 
-_environment = ImmutableSandboxedEnvironment(autoescape=False)
-_environment.filters = {name: _environment.filters[name] for name in _FILTERS}
+
+@cache
+def environment() -> "ImmutableSandboxedEnvironment":
+    """What compiles templates. Made for the first text, or once the service is ready, and not before."""
+    from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415 the reason is above
+
+    made = ImmutableSandboxedEnvironment(autoescape=False)
+    made.filters = {name: made.filters[name] for name in _FILTERS}
+    return made
 
 
 class Responder:
@@ -74,25 +82,35 @@ def check(template: ResponseTemplate) -> None:
 
     Raises: InvalidRequest, naming the field and the reason.
     """
+    from jinja2 import TemplateError  # noqa: PLC0415 as in environment()
+
     for field, source, known in (
         ("personal", template.personal, _PERSONAL), ("anonymous", template.anonymous, _ANYONE)
     ):  # fmt: skip
         if len(source) > TEMPLATE_CHARS or "\x00" in source:
             raise InvalidRequest(f"{field}: a text of at most {TEMPLATE_CHARS} characters")
         try:
-            for node in _environment.parse(source).find_all(nodes.Node):
+            for node in _nodes(source):
                 _refuse(field, node, known)
-            _environment.from_string(source)  # only now: compiling already reckons with constants
+            environment().from_string(source)  # only now: compiling already reckons with constants
         except (TemplateError, SyntaxError, RecursionError, MemoryError) as error:  # all but the first: too deep
             raise InvalidRequest(f"{field}: not a template ({type(error).__name__})") from None
 
 
-def _refuse(field: str, node: nodes.Node, known: frozenset[str]) -> None:
-    if not isinstance(node, _ALLOWED):
+def _nodes(source: str) -> "Iterable[nodes.Node]":
+    from jinja2 import nodes  # noqa: PLC0415 as in environment()
+
+    return environment().parse(source).find_all(nodes.Node)
+
+
+def _refuse(field: str, node: "nodes.Node", known: frozenset[str]) -> None:
+    from jinja2 import nodes  # noqa: PLC0415 as in environment()
+
+    if type(node).__name__ not in _ALLOWED:
         raise InvalidRequest(f"{field}: {type(node).__name__} is not allowed here")
     if isinstance(node, nodes.Name) and node.name not in known:
         raise InvalidRequest(f"{field}: may use {', '.join(sorted(known))}")
-    if isinstance(node, nodes.Test) and node.name not in _environment.tests:
+    if isinstance(node, nodes.Test) and node.name not in environment().tests:
         raise InvalidRequest(f"{field}: there is no such test")
     if isinstance(node, nodes.Filter) and node.name not in _FILTERS:
         raise InvalidRequest(f"{field}: may use the filters {', '.join(_FILTERS)}")
@@ -100,7 +118,7 @@ def _refuse(field: str, node: nodes.Node, known: frozenset[str]) -> None:
 
 def _compiled(source: str) -> Any:
     """A household's own text is compiled each time, in less than a millisecond: no cache outlives the household."""
-    return _environment.from_string(source)
+    return environment().from_string(source)
 
 
 _kept = lru_cache(maxsize=512)(_compiled)

@@ -5,6 +5,7 @@ import ctypes
 import gc
 import os
 import sys
+import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -48,17 +49,23 @@ def leave_out() -> None:
     """Before the service is imported: keep out what it would load and never use.
 
     FastAPI looks into pydantic's first version to see whether a type comes from there. numpy's BLAS starts a thread for
-    each core, which waits by spinning; a clip is worked on by one.
+    each core, which waits by spinning; a clip is worked on by one. What checks a model's values is built when the model
+    is first used: FastAPI alone has fifty that describe its API.
     """
     sys.modules.setdefault("pydantic.v1", None)  # type: ignore[arg-type]  # None: the import fails, which it expects
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from pydantic import BaseModel  # noqa: PLC0415 after the first line
+
+    BaseModel.model_config["defer_build"] = True
+    warnings.filterwarnings("ignore", "The 'alias' attribute", module="pydantic")  # FastAPI does so too
 
 
 def begin() -> None:
     """First of all: have a thread load what runs the networks, whichever they are, while the settings are read."""
-    leave_out()
     _share_memory()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     Thread(target=_runtime, name="runtime").start()  # waited for, should the words of the command be wrong
+    leave_out()
 
 
 def settled() -> None:
@@ -69,6 +76,19 @@ def settled() -> None:
 
     give_back()
     give_back_code()
+
+
+def rest() -> None:
+    """Once the service is ready: load what an answer needs beside the encoder. Whoever asks first may wait for it.
+
+    Nothing is set aside as in settled(): what belongs to a request could then be held for ever.
+    """
+    import prometheus_client  # noqa: F401, PLC0415 loaded, not used
+
+    from voiceid import match, respond  # noqa: PLC0415 they are there by now; what they load is not
+
+    match.library()
+    respond.environment()
 
 
 def _share_memory() -> None:

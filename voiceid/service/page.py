@@ -1,17 +1,16 @@
 """The page and its static files. Everything it can do goes over the public API; no request leaves the machine."""
 
 import hashlib
+from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Header, Request, Response
-from fastapi.responses import HTMLResponse
-from jinja2 import Environment, PackageLoader, select_autoescape
+from fastapi.responses import HTMLResponse, JSONResponse
 
 from voiceid.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
-_pages = Environment(loader=PackageLoader("voiceid.service", "pages"), autoescape=select_autoescape())
 _KINDS = {".css": "text/css", ".js": "text/javascript", ".json": "application/json", ".svg": "image/svg+xml"}
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
@@ -25,6 +24,7 @@ _HEADERS = {
 }
 
 
+@cache
 def _read_static() -> dict[str, tuple[bytes, str, str]]:
     """Every static file of the package: name -> content, media type, entity tag."""
     found = {}
@@ -38,29 +38,44 @@ def _read_static() -> dict[str, tuple[bytes, str, str]]:
     return found
 
 
-_static = _read_static()
-_modules = sorted(name.removeprefix("js/") for name in _static if name.startswith("js/") and "resampler" not in name)
+@cache
+def _pages() -> Any:
+    from jinja2 import Environment, PackageLoader, select_autoescape  # noqa: PLC0415 whoever is asked no page needs none
+
+    return Environment(loader=PackageLoader("voiceid.service", "pages"), autoescape=select_autoescape())
+
+
+def _rendered(page: str, **facts: Any) -> HTMLResponse:
+    return HTMLResponse(_pages().get_template(page).render(facts), headers=_HEADERS)
 
 
 @router.get("/", response_class=HTMLResponse)
 def home() -> HTMLResponse:
     """The page."""
-    return HTMLResponse(_pages.get_template("page.html").render(modules=_modules), headers=_HEADERS)
+    scripts = sorted(name.removeprefix("js/") for name in _read_static() if name.startswith("js/"))
+    return _rendered("page.html", modules=[name for name in scripts if "resampler" not in name])
+
+
+@router.api_route("/openapi.json", methods=["GET", "HEAD"])
+def description(request: Request) -> JSONResponse:
+    """The API, described in OpenAPI."""
+    app: FastAPI = request.app
+    return JSONResponse(app.openapi())
 
 
 @router.get("/docs", response_class=HTMLResponse)
 def docs(request: Request) -> HTMLResponse:
     """Every operation of the API, from `/openapi.json`."""
     app: FastAPI = request.app
-    return HTMLResponse(_pages.get_template("docs.html").render(groups=_groups(app.openapi())), headers=_HEADERS)
+    return _rendered("docs.html", groups=_groups(app.openapi()))
 
 
 @router.get("/static/{name:path}")
 def static(name: str, if_none_match: Annotated[str | None, Header()] = None) -> Response:
     """One file of the page."""
-    if name not in _static:
+    if name not in _read_static():
         raise NotFound
-    content, kind, tag = _static[name]
+    content, kind, tag = _read_static()[name]
     headers = {**_HEADERS, "ETag": tag}
     if if_none_match == tag:
         return Response(status_code=304, headers=headers)

@@ -10,14 +10,16 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 
 from voiceid.errors import InvalidSettings, VoiceIdError
 from voiceid.service import wiring
-from voiceid.service.early import Networks, settled
+from voiceid.service.early import Networks, rest, settled
 from voiceid.service.hosts import AllowedHosts, extra_hosts
+from voiceid.service.later import Later
+from voiceid.service.problems import Net
 from voiceid.service.services import Services
 from voiceid.settings import Settings
 from voiceid.store.backup import in_use
@@ -26,7 +28,7 @@ from voiceid.store.store import utc_now
 if TYPE_CHECKING:
     from voiceid.service.lan import Lan
 
-_NOISY = ("uvicorn", "alembic")
+_NOISY = ("uvicorn", "alembic", "faiss")
 _MESSAGE_BYTES = 64 * 1024
 """A chunk of sound has 3,200; nothing larger is read into memory first and refused then."""
 _FINISH_S = 10
@@ -34,6 +36,8 @@ _FINISH_S = 10
 _HANDSHAKE_S = 10
 _LOOK_EVERY_TICKS = 36_000
 """An hour: uvicorn ticks ten times a second."""
+_AFTER_S = 1
+"""After the service is ready: a request that has waited for it is answered first."""
 _LOOPBACK = "127.0.0.1"
 _log = logging.getLogger(__name__)
 
@@ -78,15 +82,17 @@ def serve(
         services = wiring.build(settings, networks=networks)
         home = _at_home(settings, bound) if lan else None
         outside = [held.enter_context(_bind(address, home.port)) for address in home.addresses] if home else []
-        app = wiring.create_app(services)
+        app = wiring.create_app(services, whole=False)
         app.state.lan = home
+        later = Later(app, wiring.further_routes)
         names = [*extra_hosts(settings), *(home.names if home else ())]
         config = uvicorn.Config(
-            AllowedHosts(app, names), log_config=None, access_log=False, server_header=False, proxy_headers=False,
-            ws="websockets-sansio", ws_max_size=_MESSAGE_BYTES, timeout_graceful_shutdown=_FINISH_S,
+            AllowedHosts(Net(later), names), log_config=None, access_log=False, server_header=False,
+            proxy_headers=False, ws=cast("Any", _websocket), ws_max_size=_MESSAGE_BYTES,
+            timeout_graceful_shutdown=_FINISH_S,
         )  # fmt: skip
         settled()
-        _Server(config, lambda: on_ready(_ready(services, bound, home)), home, outside).run(sockets=[bound])
+        _Server(config, lambda: on_ready(_ready(services, bound, home)), later, home, outside).run(sockets=[bound])
 
 
 def is_loopback(host: str) -> bool:
@@ -104,10 +110,11 @@ class _Server(uvicorn.Server):
     """
 
     def __init__(
-        self, config: uvicorn.Config, on_ready: Callable[[], None], home: "Lan | None", outside: Sequence[socket.socket]
+        self, config: uvicorn.Config, on_ready: Callable[[], None], later: Later, home: "Lan | None",
+        outside: Sequence[socket.socket],
     ) -> None:
         super().__init__(config)
-        self._on_ready = on_ready
+        self._on_ready, self._later = on_ready, later
         self._home, self._outside = home, outside
         self._tls = home.tls() if home else None
 
@@ -120,6 +127,7 @@ class _Server(uvicorn.Server):
             for one in self._outside:
                 self.servers.append(await self._listen(one, self._tls))
         self._on_ready()
+        self._rest = asyncio.create_task(self._load_rest())
 
     async def on_tick(self, counter: int) -> bool:
         """Once in a while look whether the certificate is still good for long."""
@@ -132,6 +140,14 @@ class _Server(uvicorn.Server):
                 _log.warning("the certificate will be renewed later: %s", type(error).__name__)
         return await super().on_tick(counter)
 
+    async def _load_rest(self) -> None:
+        try:
+            await asyncio.to_thread(rest)
+            await asyncio.sleep(_AFTER_S)
+            await self._later.complete()
+        except Exception as error:  # noqa: BLE001 whoever asks for what is lacking has it tried again, and hears of it
+            _log.error("part of the service cannot be loaded: %s", type(error).__name__)
+
     async def _listen(self, one: socket.socket, tls: ssl.SSLContext) -> asyncio.Server:
         def protocol() -> asyncio.Protocol:
             make: Any = self.config.http_protocol_class  # uvicorn knows only that it is a class
@@ -143,6 +159,14 @@ class _Server(uvicorn.Server):
         return await asyncio.get_running_loop().create_server(
             protocol, sock=one, ssl=tls, backlog=self.config.backlog, ssl_handshake_timeout=_HANDSHAKE_S
         )
+
+
+def _websocket(**given: Any) -> asyncio.Protocol:
+    from uvicorn.protocols.websockets.websockets_sansio_impl import (  # noqa: PLC0415 whom nobody calls live needs none
+        WebSocketsSansIOProtocol,
+    )
+
+    return WebSocketsSansIOProtocol(**given)
 
 
 def _at_home(settings: Settings, bound: socket.socket) -> "Lan":

@@ -15,6 +15,8 @@ from voiceid.views import Receipt
 T = TypeVar("T")
 
 _ID = "[a-z2-7]{24}"
+PEOPLE = "/v1/households/{household}/people"
+LOCALE = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 House = Annotated[HouseholdId, Path(description="The household's id.", pattern=f"^{_ID}$")]
 Person = Annotated[PersonId, Path(description="The person's id.", pattern=f"^{_ID}$")]
 RecordId = Annotated[str, Path(description="An opaque id.", pattern=f"^{_ID}$")]

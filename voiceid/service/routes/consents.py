@@ -10,8 +10,17 @@ from voiceid.errors import InvalidRequest, NotFound
 from voiceid.policy import has_its_own_time, version
 from voiceid.ports import Actor
 from voiceid.service.auth import Action, may
-from voiceid.service.routes.common import PENDING, House, Input, Instant, Person, PurposePath, Wired, receipt_status
-from voiceid.service.routes.people import PEOPLE
+from voiceid.service.routes.common import (
+    PENDING,
+    PEOPLE,
+    House,
+    Input,
+    Instant,
+    Person,
+    PurposePath,
+    Wired,
+    receipt_status,
+)
 from voiceid.types import Purpose
 from voiceid.views import ConsentDecision, ConsentRecord, PurposeState, Receipt
 

@@ -12,9 +12,17 @@ from voiceid.ports import Actor
 from voiceid.service.auth import Action, may
 from voiceid.service.body import Audio
 from voiceid.service.openapi import AUDIO_REQUEST
-from voiceid.service.routes.common import PENDING, House, Input, Person, RecordId, Wired, receipt_status
-from voiceid.service.routes.households import LOCALE
-from voiceid.service.routes.people import PEOPLE
+from voiceid.service.routes.common import (
+    LOCALE,
+    PENDING,
+    PEOPLE,
+    House,
+    Input,
+    Person,
+    RecordId,
+    Wired,
+    receipt_status,
+)
 from voiceid.views import EnrollmentState, Receipt, TakeResult, VoiceprintView
 
 router = APIRouter(prefix=PEOPLE + "/{person}", tags=["enrollment"])

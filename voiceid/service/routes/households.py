@@ -7,11 +7,21 @@ from pydantic import Field, model_validator
 
 from voiceid.ports import Actor
 from voiceid.service.auth import Action, may
-from voiceid.service.routes.common import PENDING, Cursor, House, Input, Limit, Page, RecordId, Wired, receipt_status
+from voiceid.service.routes.common import (
+    LOCALE,
+    PENDING,
+    Cursor,
+    House,
+    Input,
+    Limit,
+    Page,
+    RecordId,
+    Wired,
+    receipt_status,
+)
 from voiceid.views import HouseholdView, Receipt, TokenView
 
 router = APIRouter(prefix="/v1/households", tags=["households"])
-LOCALE = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 
 MayManage = Annotated[Actor, Depends(may(Action.MANAGE_ALL))]
 MaySee = Annotated[Actor, Depends(may(Action.HOUSEHOLD))]

@@ -10,7 +10,7 @@ from voiceid.listen import Listener, Wish
 from voiceid.ports import Actor
 from voiceid.service.auth import Action, caller, may
 from voiceid.service.problems import foreseen
-from voiceid.service.routes.households import LOCALE
+from voiceid.service.routes.common import LOCALE
 from voiceid.service.services import Services, services_of
 from voiceid.service.stream import Stream, refuse
 from voiceid.types import HouseholdId

@@ -10,13 +10,23 @@ from pydantic import BaseModel, Field, field_validator
 from voiceid.errors import NotAllowed
 from voiceid.ports import Actor
 from voiceid.service.auth import Action, may
-from voiceid.service.routes.common import PENDING, Cursor, House, Input, Limit, Page, Person, Wired, receipt_status
-from voiceid.service.routes.households import LOCALE
+from voiceid.service.routes.common import (
+    LOCALE,
+    PENDING,
+    PEOPLE,
+    Cursor,
+    House,
+    Input,
+    Limit,
+    Page,
+    Person,
+    Wired,
+    receipt_status,
+)
 from voiceid.types import PersonId
 from voiceid.views import Invited, PersonEntry, Receipt, VoiceprintView
 
 router = APIRouter(tags=["people"])
-PEOPLE = "/v1/households/{household}/people"
 _PREFERENCES_BYTES, _PREFERENCES_LEVELS = 4096, 8
 _IdText = Annotated[str, Field(pattern=r"^[a-z2-7]{24}$")]
 

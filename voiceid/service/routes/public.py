@@ -1,4 +1,4 @@
-"""What anybody may read: policy, receipts, keys, health; and the response templates of a household."""
+"""What anybody may read: policy, receipts, keys; and the response templates of a household."""
 
 import io
 import json
@@ -22,7 +22,6 @@ _EXPECTED = resources.files("voiceid") / "data" / "expected.json"
 
 MayRead = Annotated[Actor, Depends(may(Action.READ_RESPONSES))]
 MayWrite = Annotated[Actor, Depends(may(Action.WRITE_RESPONSES))]
-MayManage = Annotated[Actor, Depends(may(Action.MANAGE_ALL))]
 Intent = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 Language = Annotated[str, Query(max_length=35, description="`en`, `de` or `es`.")]
 
@@ -51,12 +50,6 @@ class Texts(Input):
 
     personal: str = Field(max_length=respond.TEMPLATE_CHARS)
     anonymous: str = Field(max_length=respond.TEMPLATE_CHARS)
-
-
-class Health(BaseModel):
-    """How the service is."""
-
-    status: str
 
 
 @router.get("/v1/policy", tags=["public"])
@@ -126,27 +119,3 @@ def write_responses(
     respond.check(template)
     services.responses.put(actor, household, template)
     return template
-
-
-@router.get("/healthz", tags=["health"])
-def healthy() -> Health:
-    """The process runs."""
-    return Health(status="ok")
-
-
-@router.get("/readyz", tags=["health"])
-def ready(services: Wired) -> Health:
-    """Database and key store can be used.
-
-    503 otherwise: anonymous answers may still be given.
-    """
-    with services.store.database.reader() as tx:
-        tx.exec_driver_sql("SELECT 1")
-    services.store.keys.signing_key()
-    return Health(status="ok")
-
-
-@router.get("/metrics", tags=["health"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-def metrics(services: Wired, _: MayManage) -> Response:
-    """Prometheus metrics; no label names a household or a person."""
-    return Response(services.metrics.text(), media_type="text/plain; version=0.0.4")

@@ -12,9 +12,7 @@ from voiceid.ports import Actor, Request
 from voiceid.service.auth import Action, may
 from voiceid.service.body import Audio, AudioBody
 from voiceid.service.openapi import AUDIO_REQUEST
-from voiceid.service.routes.common import House, Person, Wired
-from voiceid.service.routes.households import LOCALE
-from voiceid.service.routes.people import PEOPLE
+from voiceid.service.routes.common import LOCALE, PEOPLE, House, Person, Wired
 from voiceid.views import Answer, Verification
 
 router = APIRouter(tags=["recognition"])

@@ -11,8 +11,7 @@ from voiceid.errors import InvalidRequest
 from voiceid.ports import Actor
 from voiceid.service import sessions
 from voiceid.service.auth import Action, may
-from voiceid.service.routes.common import House, Input, Person, Wired
-from voiceid.service.routes.people import PEOPLE
+from voiceid.service.routes.common import PEOPLE, House, Input, Person, Wired
 from voiceid.service.routes.session import own_site
 from voiceid.service.services import Services
 from voiceid.types import HouseholdId, PersonId

@@ -10,6 +10,7 @@ from voiceid.ports import Actor
 from voiceid.service.auth import Action, may
 from voiceid.service.routes.common import (
     PENDING,
+    PEOPLE,
     Cursor,
     House,
     Input,
@@ -21,7 +22,6 @@ from voiceid.service.routes.common import (
     Wired,
     receipt_status,
 )
-from voiceid.service.routes.people import PEOPLE
 from voiceid.views import ActivityEntry, InteractionView, Receipt, RecordingView, ReviewGrant
 
 router = APIRouter(prefix=PEOPLE + "/{person}", tags=["mine"])
