@@ -29,7 +29,7 @@ _PAUSE_S = 0.1
 def under_load(bench: Bench, home: Household, server: Server) -> Iterator[Row]:
     """Eight clients who pause in between, so that the service works at 80 %; then more than it has room for."""
     sound = voices.wav(voices.seconds_of(voices.GUEST, 3))
-    most, alone_s = _rate(home, server, sound, bench.seconds(5, 1.5)), _alone(home, sound)
+    most, alone_s = _rate(home, server, sound, max(1.5, bench.seconds(5, 1.5))), _alone(home, sound)
     pause_s = CLIENTS / (LOAD * most) - _BESIDE * alone_s
     waits: list[float] = []
     began, until = time.perf_counter(), time.perf_counter() + max(2.5, bench.seconds(25, 2.5))

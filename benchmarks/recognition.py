@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from benchmarks import voices
+from benchmarks.bare import Bare
 from benchmarks.bench import Bench
 from benchmarks.load import under_load
 from benchmarks.rows import Goal, Row, missing_row, paired, plain_row, timed_row
@@ -25,6 +26,8 @@ P50_WAV, P50_CODED = 1.25, 1.35
 RESIDENT_MB = 200.0
 THROUGHPUT = 0.92
 CLIENTS = (1, 2, 4, 8, 16)
+_STATED = 8
+"""Clients of whom the goal speaks."""
 _PEER = "encoder alone on the same speech"
 _REQUESTS, _REQUESTS_QUICK = 100, 30
 _ENROLLED = {"ada": "none", "ben": "18_months"}
@@ -53,11 +56,12 @@ def recognition(bench: Bench) -> Iterator[Row]:
         for form in () if bench.quick else ("MP3", "Opus"):
             yield _one(bench, home, encoder, f"a guest, {form}", voices.GUEST, P50_CODED, form)
         yield from _resident(bench, home, server)
-        for count in (8,) if bench.quick else CLIENTS:
-            if bench.left_s <= 0:
-                yield missing_row(f"{count} clients: time per answer", "ms", "not measured: the time was up")
-                continue
-            yield from _together(bench, home, server, encoder, count)
+        with Bare() as bare:
+            for count in (_STATED,) if bench.quick else CLIENTS:
+                if bench.left_s <= 0:
+                    yield missing_row(f"{count} clients: time per answer", "ms", "not measured: the time was up")
+                    continue
+                yield from _together(bench, home, server, bare, encoder, count)
         yield from under_load(bench, home, server)
 
 
@@ -98,19 +102,28 @@ def _ask_on(home: Household, most: int) -> None:
         home.recognize(sound)
 
 
-def _together(bench: Bench, home: Household, server: Server, encoder: CamPlusPlus, count: int) -> Iterator[Row]:
-    """So many clients, in turns with the encoder alone, which tells the capacity."""
+def _together(
+    bench: Bench, home: Household, server: Server, bare: Bare, encoder: CamPlusPlus, count: int
+) -> Iterator[Row]:
+    """So many clients, in turns with the encoder alone, which tells the capacity; and with a bare service around it."""
     speech, busy = voices.speech(voices.seconds_of(voices.GUEST, 3)), min(bench.cores, count)
     sound = voices.wav(speech.samples)
-    times = 2 if bench.quick else 3
-    rounds = [_round(home, server, sound, count, busy, bench.seconds(4, 1.5), encoder, speech) for _ in range(times)]
-    whole = paired([one.took_s for one in rounds], [one.encoder_s / busy for one in rounds])
-    stated = count == 8  # noqa: PLR2004 the stated setting
-    goal = Goal("ratio", round(1 / THROUGHPUT, 3)) if stated else None
-    yield timed_row(f"{count} clients: time per answer", whole, f"encoder alone on {busy} of {bench.cores} cores", goal)
+    stated = count == _STATED
+    times, seconds = (7, 2.0) if stated else (3, 2.5)
+    rounds = [
+        _round(home, server, bare if stated else None, sound, count, busy, bench.seconds(seconds, 1.5), encoder, speech)
+        for _ in range(2 if bench.quick else times)
+    ]
+    alone = [one.encoder_s / busy for one in rounds]
+    goal, peer = Goal("ratio", round(1 / THROUGHPUT, 3)), f"encoder alone on {busy} of {bench.cores} cores"
+    took = [one.took_s for one in rounds]
+    yield timed_row(f"{count} clients: time per answer", paired(took, alone), peer, goal if stated else None)
     if stated:
-        at_once = paired([one.took_s for one in rounds], [one.at_once_s for one in rounds])
+        at_once = paired(took, [one.at_once_s for one in rounds])
         yield timed_row(f"{count} clients: time per answer", at_once, f"encoders on {busy} cores at once")
+        least = [one.bare_s for one in rounds]
+        yield timed_row(f"{count} clients: time per answer", paired(took, least), "bare FastAPI around the encoder")
+        yield timed_row(f"{count} clients of bare FastAPI around the encoder", paired(least, alone), peer)
     waits = sorted(wait for one in rounds for wait in one.waits_s)
     p50, p90, p99 = (waits[min(len(waits) - 1, int(len(waits) * part))] * 1000 for part in (0.5, 0.9, 0.99))
     yield plain_row(f"{count} clients: p99 (p50 {p50:.0f}, p90 {p90:.0f} ms)", p99, "ms", "its own p50", p50)
@@ -121,30 +134,45 @@ class _Round:
     """Some seconds with so many clients."""
 
     took_s: float
-    """Seconds per request: the whole time over the number answered."""
+    """Seconds per answer, while everybody asks."""
     waits_s: list[float]
     encoder_s: float
     """Seconds of one encoder, with the machine to itself."""
     at_once_s: float
     """Seconds per embedding of as many encoders at once as there are cores to use."""
+    bare_s: float
+    """Seconds per answer of a bare service; 0, where none was asked."""
 
 
 def _round(
-    home: Household, server: Server, sound: bytes, count: int, busy: int, seconds: float, encoder: CamPlusPlus,
-    speech: Speech,
+    home: Household, server: Server, bare: Bare | None, sound: bytes, count: int, busy: int, seconds: float,
+    encoder: CamPlusPlus, speech: Speech,
 ) -> _Round:
     encoder_s = statistics.median(_timed(lambda: encoder.embed(speech)) for _ in range(9))
     at_once_s = _at_once(encoder, speech, busy)
-    waits: list[float] = []
-    end = time.perf_counter() + max(seconds, 2 * count * encoder_s)
+    seconds = max(seconds, 3 * count * encoder_s)
+    took_s, waits = _asked(count, seconds, lambda: partial(home.recognize, sound, by=server.caller(home.token)))
+    bare_s = _asked(count, seconds, lambda: partial(bare.caller(), sound))[0] if bare else 0.0
+    return _Round(took_s, waits, encoder_s, at_once_s, bare_s)
+
+
+def _asked(count: int, seconds: float, connect: Callable[[], Callable[[], object]]) -> tuple[float, list[float]]:
+    """Seconds per answer while so many clients ask again at once, and how long each waited.
+
+    From the first answer to the last before the end: afterwards fewer and fewer ask, and processors idle.
+    """
+    answered: list[tuple[float, float]] = []
+    end = time.perf_counter() + seconds
 
     def client() -> None:
-        caller = server.caller(home.token)
+        ask = connect()
         while time.perf_counter() < end:
-            waits.append(_timed(lambda: home.recognize(sound, by=caller)))
+            wait = _timed(ask)
+            answered.append((time.perf_counter(), wait))
 
-    took_s = _timed(partial(_all, count, client))
-    return _Round(took_s / len(waits), waits, encoder_s, at_once_s)
+    _all(count, client)
+    when = sorted(at for at, _ in answered if at <= end)
+    return (when[-1] - when[0]) / (len(when) - 1), [wait for _, wait in answered]
 
 
 def _at_once(encoder: CamPlusPlus, speech: Speech, busy: int, times: int = 9) -> float:
