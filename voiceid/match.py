@@ -54,7 +54,7 @@ class Index:
         cls, voiceprints: Iterable[Voiceprint], model_id: ModelId, dim: int, epoch: int, bars: Bars | None = None
     ) -> Self:
         """Pool each person's takes into one vector and index them; a damaged voiceprint names nobody."""
-        faiss = library()
+        faiss = searcher()
         index = faiss.IndexIDMap2(faiss.IndexFlatIP(dim))
         usable = (one for one in voiceprints if _sound(one.takes, dim) and _sound(_over_telephone(one), dim))
         sound = {one.person: one for one in usable}
@@ -85,7 +85,7 @@ class Index:
         bars = self.bars.narrow if self.bars and narrow else self.bars
         asked = _project(bars)(probe.vector.reshape(1, flat.d).astype(np.float32))
         scores = np.empty(len(rows), dtype=np.float32)
-        faiss = library()
+        faiss = searcher()
         pointers = (faiss.swig_ptr(array) for array in (asked, scores, rows))
         faiss.omp_set_num_threads(1)  # for this thread: waiting for others cost 20 ms on a busy machine, the search 0.1
         flat.compute_distance_subset(1, next(pointers), len(rows), next(pointers), next(pointers))
@@ -119,14 +119,14 @@ class Index:
         return self._rows
 
     def _flat(self) -> Any:
-        return library().downcast_index(self.faiss_index.index)
+        return searcher().downcast_index(self.faiss_index.index)
 
     def _vectors(self) -> NDArray[np.float32]:
         """Shape (n, dim): the index's own memory."""
         flat = self._flat()
         if not flat.ntotal:
             return np.empty((0, flat.d), dtype=np.float32)
-        vectors: NDArray[np.float32] = library().rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d)
+        vectors: NDArray[np.float32] = searcher().rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d)
         return vectors.reshape(flat.ntotal, flat.d)
 
 
@@ -199,7 +199,7 @@ class Indexes:
             index.wipe()
 
 
-def library() -> Any:
+def searcher() -> Any:
     """The library faiss: loaded by the first who needs it, or once the service is ready, and not before."""
     import faiss  # noqa: PLC0415 the reason is above
 

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if asked is not None:
             return serving.run(asked)
-        from voiceid.cli import commands  # noqa: PLC0415 what reads words well is 60 ms of imports
+        from voiceid.cli import commands  # noqa: PLC0415 a running service holds nothing of what reads other words
 
         return commands.run(words)
     except VoiceIdError as error:

@@ -28,7 +28,7 @@ def read(words: Sequence[str]) -> Asked | None:
     """Read the words of `serve`, each option written as its help shows it.
 
     None: another command, or words that the command line's library is to read, or to refuse. It reads these as well,
-    and gives the same; but to import it takes a tenth of the start.
+    and gives the same; but a start would wait for its import.
     """
     if list(words[:1]) != ["serve"]:
         return None

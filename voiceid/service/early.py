@@ -50,7 +50,7 @@ def leave_out() -> None:
 
     FastAPI looks into pydantic's first version to see whether a type comes from there. numpy's BLAS starts a thread for
     each core, which waits by spinning; a clip is worked on by one. What checks a model's values is built when the model
-    is first used: FastAPI alone has fifty that describe its API.
+    is first used: FastAPI alone has dozens that describe its API.
     """
     sys.modules.setdefault("pydantic.v1", None)  # type: ignore[arg-type]  # None: the import fails, which it expects
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -87,7 +87,7 @@ def rest() -> None:
 
     from voiceid import match, respond  # noqa: PLC0415 they are there by now; what they load is not
 
-    match.library()
+    match.searcher()
     respond.environment()
 
 
