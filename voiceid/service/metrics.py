@@ -29,7 +29,7 @@ class Metrics:
         return generate_latest(self._counts()[0])
 
     def _counts(self) -> "tuple[CollectorRegistry, Counter, Histogram]":
-        """Made for the first answer. Its library is loaded once the service is ready: it brings an HTTP client along."""
+        """Made for the first answer. Its library is loaded once the service is ready: it brings an HTTP client."""
         with self._turn:
             if self._kept is None:
                 from prometheus_client import CollectorRegistry, Counter, Histogram  # noqa: PLC0415 the reason is above
