@@ -32,6 +32,9 @@ from benchmarks.bench import Bench
 from benchmarks.rows import Goal, Row, plain_row
 from benchmarks.server import Caller
 from voiceid.service import wiring
+from voiceid.service.application import create_app
+from voiceid.service.front import Front
+from voiceid.service.problems import Net
 from voiceid.settings import Settings
 
 Stack = tuple[str, ...]
@@ -112,7 +115,9 @@ def _serving(folder: Path) -> Iterator[tuple[str, str, str]]:
     if first is None:
         raise RuntimeError("not a fresh installation")
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        config = uvicorn.Config(wiring.create_app(services), log_config=None, access_log=False, ws="none")
+        config = uvicorn.Config(
+            Net(Front(services, create_app(services))), log_config=None, access_log=False, ws="none"
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -15,11 +15,13 @@ from typing import Any, Literal
 import numpy as np
 import soundfile
 import uvicorn
+from home import as_served
 from httpx import Client
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
 from voiceid.policy import version
 from voiceid.service import wiring
+from voiceid.service.application import create_app
 from voiceid.service.lan import prepare
 from voiceid.settings import Settings
 from voiceid.types import SAMPLE_RATE_HZ
@@ -70,8 +72,10 @@ class PageServer:
         first = wiring.first_start(self.services)
         self.owner_token = first.owner_token if first else self.owner_token
         self.household = first.household if first else self.services.households.page("", 1)[0].id
-        self.app = wiring.create_app(self.services)
-        config = uvicorn.Config(self.app, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=1)
+        self.app = create_app(self.services)
+        config = uvicorn.Config(
+            as_served(self.app), log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=1
+        )
         self._server = uvicorn.Server(config)
         listening = socket.create_server(("127.0.0.1", self.port))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]})
@@ -96,7 +100,7 @@ class PageServer:
 
     def in_the_home_network(self) -> None:
         """Say that it also runs there, as with `--lan`."""
-        settings = self.settings.model_copy(update={"host": "127.0.0.2"})
+        settings = replace(self.settings, host="127.0.0.2")
         self.app.state.lan = prepare(settings, self.port, datetime.now(UTC))
 
     def link(self) -> str:

@@ -9,7 +9,7 @@ import shutil
 import wave
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -19,13 +19,18 @@ from typing import Any, Self
 
 import httpx2
 import numpy as np
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from sqlalchemy import Table, func, select
+from starlette.types import ASGIApp
 
 from voiceid import policy
 from voiceid.calibration import Bars, Term
 from voiceid.service import wiring
+from voiceid.service.application import create_app
+from voiceid.service.front import Front
+from voiceid.service.problems import Net
 from voiceid.settings import Settings
 from voiceid.types import (
     SAMPLE_RATE_HZ,
@@ -169,7 +174,7 @@ class Home:
     def _moved(self, root: Path) -> "Home":
         other = copy(self)
         other.root, other.clock, other.encoder = root, Clock(self.clock()), FixedEncoder(self.encoder.model_id)
-        other.settings = self.settings.model_copy(update={"data_dir": root / "data", "keys_dir": root / "keys"})
+        other.settings = replace(self.settings, data_dir=root / "data", keys_dir=root / "keys")
         other.members = dict(self.members)
         other._open()
         return other
@@ -177,7 +182,7 @@ class Home:
     def _open(self) -> None:
         fakes: dict[str, Any] = {"encoder": self.encoder, "check": everything_is_speech, "bars": BARS}
         self.services = wiring.build(self.settings, now=self.clock, **({} if self._real else fakes))
-        self.client = TestClient(wiring.create_app(self.services), raise_server_exceptions=False)
+        self.client = TestClient(as_served(create_app(self.services)), raise_server_exceptions=False)
 
     def __enter__(self) -> Self:
         return self
@@ -327,6 +332,11 @@ class Home:
         """Every file of the installation, but for SQLite's shared memory: readers enter their locks into that."""
         files = [path for path in self.root.rglob("*") if path.is_file() and not path.name.endswith("-shm")]
         return {str(path.relative_to(self.root)): path.read_bytes() for path in files}
+
+
+def as_served(app: FastAPI) -> ASGIApp:
+    """The whole application behind the front door, as `voiceid serve` has it."""
+    return Net(Front(app.state.services, app))
 
 
 def bearer(token: str) -> dict[str, str]:

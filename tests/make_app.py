@@ -8,6 +8,7 @@ from typing import Any
 from home import BARS, FixedEncoder, everything_is_speech
 
 from voiceid.service import wiring
+from voiceid.service.application import create_app
 from voiceid.settings import Settings
 
 
@@ -17,7 +18,7 @@ def described() -> dict[str, Any]:
     with TemporaryDirectory() as root:
         settings = Settings(data_dir=Path(root) / "data", keys_dir=Path(root) / "keys")
         services = wiring.build(settings, encoder=FixedEncoder(), check=everything_is_speech, bars=BARS)
-        schema: dict[str, Any] = wiring.create_app(services).openapi()
+        schema: dict[str, Any] = create_app(services).openapi()
         services.close()
         return schema
 

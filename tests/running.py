@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from home import BARS, FixedEncoder, clip, everything_is_speech, voice
+from home import BARS, FixedEncoder, as_served, clip, everything_is_speech, voice
 
 from voiceid.client import Client
 from voiceid.service import wiring
+from voiceid.service.application import create_app
 from voiceid.service.services import Services
 from voiceid.settings import Settings
 
@@ -37,7 +38,9 @@ def running(root: Path, **settings: Any) -> Iterator[Running]:
     first = wiring.first_start(services)
     assert first is not None
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        config = uvicorn.Config(wiring.create_app(services), log_config=None, access_log=False, ws="websockets-sansio")
+        config = uvicorn.Config(
+            as_served(create_app(services)), log_config=None, access_log=False, ws="websockets-sansio"
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

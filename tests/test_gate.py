@@ -122,7 +122,7 @@ def test_a_stricter_rule_shuts_the_gate_of_whoever_agreed_under_a_looser_one(tmp
     with Home(tmp_path, consent_rule="unbundled") as home:
         home.joins("ada").grants("ada", "voice_id").enrolls_here("ada")
         assert home.names("ada") == "ada"
-        home.settings = home.settings.model_copy(update={"consent_rule": "recordings"})
+        home.settings = replace(home.settings, consent_rule="recordings")
         assert home.restarts().names("ada") is None
         home.grants("ada", "save_recordings")
         assert home.names("ada") == "ada"

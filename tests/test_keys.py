@@ -4,6 +4,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +93,9 @@ def test_data_and_keys_belong_together(tmp_path: Path) -> None:
     for settings in (first, second):
         open_store(settings).database.close()
     for mixed in (
-        first.model_copy(update={"keys_dir": second.keys_dir}),
-        first.model_copy(update={"keys_dir": tmp_path / "none"}),
-        first.model_copy(update={"data_dir": tmp_path / "new"}),
+        replace(first, keys_dir=second.keys_dir),
+        replace(first, keys_dir=tmp_path / "none"),
+        replace(first, data_dir=tmp_path / "new"),
     ):
         with pytest.raises(KeysUnavailable):
             open_store(mixed)

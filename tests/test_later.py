@@ -1,74 +1,55 @@
-"""Routes that are loaded after the service is ready: whoever asks for one before has it, a little later."""
+"""The application that is loaded after the service is ready: whoever asks for it before has it, a little later."""
 
 import asyncio
-from collections.abc import Iterable
 
 import httpx
 import pytest
-from fastapi import APIRouter, FastAPI
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp
 
 from voiceid.service.later import Later
 from voiceid.service.problems import Net
 
-
-def routers(*paths: str) -> list[APIRouter]:
-    router = APIRouter()
-    for path in paths:
-        router.get(path)(lambda: "here")
-    return [router]
+HERE = PlainTextResponse("here")
 
 
-def first(*paths: str) -> FastAPI:
-    app = FastAPI()
-    for router in routers(*paths):
-        app.include_router(router)
-    return app
+async def asked(app: ASGIApp, times: int = 1) -> list[httpx.Response]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        return await asyncio.gather(*(client.get("/late") for _ in range(times)))
 
 
-async def asked(later: Later, *requests: tuple[str, str]) -> list[int]:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(later), base_url="http://test") as client:
-        return [one.status_code for one in await asyncio.gather(*(client.request(*words) for words in requests))]
-
-
-def test_a_first_request_has_the_rest_loaded_once() -> None:
+def test_first_requests_have_it_loaded_once() -> None:
     loads: list[int] = []
 
-    def rest() -> Iterable[APIRouter]:
+    def load() -> ASGIApp:
         loads.append(1)
-        return routers("/late")
+        return HERE
 
-    later = Later(first("/early"), rest)
-    assert asyncio.run(asked(later, ("GET", "/early"), ("POST", "/early"))) == [200, 405]
-    assert loads == []
-    assert asyncio.run(asked(later, ("GET", "/late"), ("GET", "/nowhere"), ("GET", "/late"))) == [200, 404, 200]
-    assert asyncio.run(asked(later, ("POST", "/late"), ("GET", "/early"))) == [405, 200]
+    later = Later(load)
+    assert [answer.text for answer in asyncio.run(asked(later, 3))] == ["here"] * 3
+    asyncio.run(later.complete())
     assert loads == [1]
 
 
 def test_it_is_tried_again_after_a_failure() -> None:
-    found = [routers("/late"), None]
+    found = [HERE, None]
 
-    def rest() -> Iterable[APIRouter]:
+    def load() -> ASGIApp:
         one = found.pop()
         if one is None:
             raise OSError
         return one
 
-    later = Later(first(), rest)
+    later = Later(load)
     with pytest.raises(OSError):  # noqa: PT011 ours
         asyncio.run(later.complete())
-    assert asyncio.run(asked(later, ("GET", "/late"))) == [200]
+    assert asyncio.run(asked(later))[0].status_code == 200
 
 
 def test_whoever_is_there_when_loading_fails_hears_it_as_of_any_failure(caplog: pytest.LogCaptureFixture) -> None:
-    def rest() -> Iterable[APIRouter]:
+    def load() -> ASGIApp:
         raise OSError("a secret")
 
-    async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(Net(Later(first(), rest)))
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.get("/late")
-
-    answer = asyncio.run(ask())
+    (answer,) = asyncio.run(asked(Net(Later(load))))
     assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
     assert "a secret" not in answer.text + caplog.text

@@ -13,10 +13,12 @@ from voiceid.memory import _as_in_its_file
 from voiceid.service.run import Ready
 
 NOT_OURS = {"alembic", "httpx", "psycopg", "pydantic.v1", "pyrage", "rich", "segno", "typer", "voiceid.client"}
-AFTERWARDS = {"faiss", "jinja2", "prometheus_client", "voiceid.service.routes.people", "websockets"}
+AFTERWARDS = {
+    "faiss", "fastapi", "jinja2", "prometheus_client", "pydantic", "voiceid.service.application", "websockets",
+}  # fmt: skip
 STARTED = (
-    "import voiceid.cli, sys; from voiceid.service.early import leave_out; assert 'numpy' not in sys.modules; {}"
-    " import voiceid.service.run; print(*sorted(name for name, one in sys.modules.items() if one))"
+    "import voiceid.cli, sys; from voiceid.service.early import Networks, slim; assert 'numpy' not in sys.modules;"
+    " import voiceid.service.run; {} print(*sorted(name for name, one in sys.modules.items() if one))"
 )
 
 
@@ -27,14 +29,17 @@ def loaded(before: str) -> set[str]:
 
 
 def test_what_the_service_does_not_use_stays_out() -> None:
-    found = loaded("leave_out();")
+    found = loaded("")
     assert {"voiceid.service.wiring", "onnxruntime"} <= found
     assert (NOT_OURS | AFTERWARDS) & found == set()
+    found = loaded("slim(); import voiceid.service.application;")
+    assert {"fastapi", "pydantic"} <= found
+    assert NOT_OURS & found == set()
 
 
 def test_a_library_would_load_what_is_left_out() -> None:
-    """Should this fail, `leave_out` has become needless."""
-    assert "pydantic.v1" in loaded("")
+    """Should this fail, `slim` has become needless."""
+    assert "pydantic.v1" in loaded("import voiceid.service.application;")
 
 
 def test_serve_alone_is_called_as_among_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,18 +51,22 @@ def test_serve_alone_is_called_as_among_all_commands(capsys: pytest.CaptureFixtu
     assert "--nonsense [invalid-request]" in capsys.readouterr().err
 
 
-def test_the_runtime_is_loaded_before_anything_else_asks_for_it() -> None:
-    """By a thread, under the settings that have to come first."""
+def test_the_networks_load_before_the_service_is_imported() -> None:
+    """By a thread, once all that it needs is imported, under the settings that have to come first."""
     script = """
-import os, sys, threading
-from voiceid.service.early import begin
-assert not {"numpy", "onnxruntime", "pydantic"} & set(sys.modules)
-begin()
-for thread in threading.enumerate():
-    if thread is not threading.main_thread():
-        thread.join()
-assert "onnxruntime" in sys.modules
+import os, sys
+from voiceid.service.early import Networks
+from voiceid.settings import Settings
+settings = Settings()
+assert not {"numpy", "onnxruntime", "sqlalchemy", "uvicorn"} & set(sys.modules)
+networks = Networks(settings)
+imported = set(sys.modules)
+assert {"numpy", "onnxruntime"} <= imported
 assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
+assert networks.encoder().dim == 192
+networks.voice_activity()
+assert {name for name in set(sys.modules) - imported if name.startswith("voiceid")} == set()
+assert "sqlalchemy" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 

@@ -11,8 +11,9 @@ from voiceid.settings import Settings
 def test_what_is_given_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOICEID_PORT", "9000")
     monkeypatch.setenv("VOICEID_RECORDING_DAYS", "7")
-    assert Settings().port == 9000
-    assert (Settings(port=1).port, Settings(port=1).recording_days) == (1, 7)
+    assert Settings.from_environment().port == 9000
+    given = Settings.from_environment(port=1)
+    assert (given.port, given.recording_days) == (1, 7)
 
 
 @pytest.mark.parametrize("name", ["voiceid_recording_days", "VoiceID_Recording_days"])
@@ -38,3 +39,20 @@ def test_a_bad_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_machine_of_many_cores_stays_within_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 128)
     assert Settings().encoders == 64
+
+
+@pytest.mark.parametrize(("name", "value", "told"), [
+    ("port", "70000", "a number from 0 to 65535"), ("policy", "lax", "one of `convenient`, `balanced`, `strict`"),
+    ("recording_days", "0", "a number from 1 to 9999"), ("locale", "x_y", "text that matches `^[A-Za-z]{2,3}"),
+    ("jurisdiction", 41 * "x", "text of at most 40 characters"), ("data_dir", 7, "a path"), ("host", 7, "text"),
+])  # fmt: skip
+def test_it_says_what_would_do(name: str, value: object, told: str) -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        Settings.from_environment(**{name: value})
+    assert str(refused.value).startswith(f"VOICEID_{name.upper()}: must be {told}")
+
+
+@pytest.mark.parametrize("name", ["VOICEID_DATABASE_URL", "VOICEID_RECORDING_DAYS", "VOICEID_PORT"])
+def test_an_empty_variable_counts_as_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "")
+    assert Settings.from_environment() == Settings()

@@ -50,8 +50,9 @@ print(len(began))
 OURS = """
 from pathlib import Path
 from voiceid.service import wiring
+from voiceid.service.application import create_app
 from voiceid.settings import Settings
-app = wiring.create_app(wiring.build(Settings(data_dir=Path(sys.argv[1], "data"), keys_dir=Path(sys.argv[1], "keys"))))
+app = create_app(wiring.build(Settings(data_dir=Path(sys.argv[1], "data"), keys_dir=Path(sys.argv[1], "keys"))))
 """
 
 

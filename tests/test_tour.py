@@ -16,7 +16,8 @@ import pytest
 import uvicorn
 from machine import ROOT, absent
 
-from voiceid.service.wiring import FirstStart, build, create_app, first_start
+from voiceid.service.application import create_app
+from voiceid.service.wiring import FirstStart, build, first_start
 from voiceid.settings import Settings
 
 

@@ -19,21 +19,22 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import MISSING, fields
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import privacy_pages
-from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.text import Text
 
 from voiceid.errors import VoiceIdError
 from voiceid.evaluate.paired import table as paired_table
 from voiceid.evaluate.tables import tables
-from voiceid.service.wiring import build, create_app
-from voiceid.settings import NOT_SETTINGS, Settings
+from voiceid.service.application import create_app
+from voiceid.service.wiring import build
+from voiceid.settings import NOT_SETTINGS, Settings, allowed, kinds
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 MADE = "<!-- Made by `make docs`. Do not edit. -->"
@@ -56,17 +57,6 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
 
 
-def allowed(field: FieldInfo) -> str:
-    """The values that a setting may have, in words."""
-    if get_origin(field.annotation) is Literal:
-        return ", ".join(f"`{value}`" for value in get_args(field.annotation))
-    bounds = {key: getattr(limit, key) for limit in field.metadata for key in ("ge", "le") if hasattr(limit, key)}
-    if bounds:
-        return f"{bounds['ge']} to {bounds['le']}"
-    kinds = get_args(field.annotation) or (field.annotation,)
-    return {"Path": "a path", "str": "text", "int": "a number", "bool": "`true`, `false`"}[kinds[0].__name__]
-
-
 def meanings() -> dict[str, str]:
     """Every setting's docstring, from the source: nothing reads it at run time."""
     source = (Path(__file__).resolve().parents[1] / "voiceid" / "settings.py").read_text()
@@ -82,9 +72,10 @@ def meanings() -> dict[str, str]:
 def settings_page() -> str:
     """Every setting: name, default, allowed values, meaning."""
     said, rows = meanings(), []
-    for name, field in Settings.model_fields.items():
-        default = "set at start" if field.default_factory else "none" if field.default is None else f"`{field.default}`"
-        rows.append((f"`VOICEID_{name.upper()}`", default, allowed(field), said[name]))
+    for one in fields(Settings):
+        told = "set at start" if one.default is MISSING else f"`{one.default}`"
+        default = "none" if one.default in {None, ""} else told
+        rows.append((f"`VOICEID_{one.name.upper()}`", default, allowed(kinds()[one.name]), said[one.name]))
     others = [(f"`{name}`", OTHER_NAMES[name]) for name in sorted(NOT_SETTINGS)]
     return (
         f"{MADE}\n\n# Settings\n\nAll that an operator may change: environment variables, read once at start. An"

@@ -57,7 +57,6 @@ def retention() -> str:
          row.at_most)
         for row in policy.SCHEDULE
     ]  # fmt: skip
-    limits = Settings.model_fields
     return f"""{MADE}
 
 # How long things are kept
@@ -67,12 +66,12 @@ Each person chooses, for what each of their consents allows; `/v1/policy` shows 
 {_table(("what", "needs", "unless chosen otherwise", "choices", "at most"), rows)}
 A child's data is kept at most {policy.CHILD_RETENTION_DAYS} days after its last use, whatever was chosen.
 
-A voiceprint that named nobody for {limits["idle_voiceprint_days"].default} days is erased, and none is kept longer than
-{limits["voiceprint_days"].default} days without a new enrollment. Both can be lowered, never raised or switched off
+A voiceprint that named nobody for {Settings.idle_voiceprint_days} days is erased, and none is kept longer than
+{Settings.voiceprint_days} days without a new enrollment. Both can be lowered, never raised or switched off
 (`VOICEID_IDLE_VOICEPRINT_DAYS`, `VOICEID_VOICEPRINT_DAYS`). An operator can also set the longest time for recordings and
 for text (`VOICEID_RECORDING_DAYS`, `VOICEID_TRANSCRIPT_DAYS`): it shortens what people chose, for what is kept already too,
 and never prolongs it; `/v1/policy` then shows it. An unfinished enrollment is erased after
-{limits["enrollment_minutes"].default} minutes.
+{Settings.enrollment_minutes} minutes.
 
 One clock sees to it, in the service every ten minutes and as `voiceid retain --now`. If it was down, it is late, and each
 receipt states since when the data had been due.

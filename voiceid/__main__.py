@@ -11,9 +11,6 @@ def main() -> int:
 
         gc.disable()  # nothing that is imported is ever garbage; the service enables it once everything is there
         overwrite_freed_memory()  # it begins anew, so before half a second of imports
-        from voiceid.service.early import begin  # noqa: PLC0415 same
-
-        begin()
     from voiceid.cli import main as run  # noqa: PLC0415 the reason is above
 
     return run()

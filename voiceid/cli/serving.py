@@ -53,14 +53,11 @@ def run(asked: Asked) -> int:
     from voiceid.service.allocator import overwrite_freed_memory  # noqa: PLC0415 before the service is imported
 
     overwrite_freed_memory()
-    from voiceid.service.early import Networks, leave_out  # noqa: PLC0415 same
+    from voiceid.service.early import Networks  # noqa: PLC0415 same
+    from voiceid.settings import Settings  # noqa: PLC0415 same
 
-    leave_out()
-    from voiceid.settings import Settings  # noqa: PLC0415 after what is left out of pydantic
-
-    settings = Settings.from_environment()
     wanted = {"port": asked.port, "host": asked.host}
-    settings = settings.model_copy(update={name: value for name, value in wanted.items() if value is not None})
+    settings = Settings.from_environment(**{name: value for name, value in wanted.items() if value is not None})
     networks = Networks(settings)
     from voiceid.service.run import serve  # noqa: PLC0415 the service takes a second to import: load meanwhile
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Literal
 
-from fastapi import Depends
-from fastapi.requests import HTTPConnection
+from starlette.requests import HTTPConnection
 
 from voiceid.errors import NotAllowed, NotAuthenticated, NotFound
 from voiceid.ports import Actor
@@ -72,9 +71,6 @@ def caller(connection: HTTPConnection) -> Actor:
     if actor is None:
         raise NotAuthenticated
     return actor
-
-
-Caller = Annotated[Actor, Depends(caller)]
 
 
 def may(action: Action) -> Callable[[HTTPConnection], Actor]:

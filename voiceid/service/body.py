@@ -1,11 +1,11 @@
 """Request bodies, read in memory under a cap: no byte of anybody's voice reaches a temporary file."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from voiceid.errors import BodyTooLarge, InvalidRequest
@@ -29,36 +29,42 @@ class AudioBody:
 
 
 class BodyCap:
-    """ASGI middleware: refuses a body by its stated length before reading it, and an unstated one as it passes."""
+    """ASGI middleware: every body is capped()."""
 
     def __init__(self, app: ASGIApp, max_body_mb: int) -> None:
         self._app = app
-        self._audio_bytes = max_body_mb * _MIB
+        self._max_body_mb = max_body_mb
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what fits."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = dict(scope["headers"])
-        kind = headers.get(b"content-type", b"").lower()
-        sound = scope["path"].endswith(_FOR_SOUND) and kind.startswith((b"audio/", b"multipart/"))
-        cap = self._audio_bytes if sound else OTHER_BODY_BYTES
-        stated = headers.get(b"content-length", b"0")[:20]
-        read = int(stated) if stated.isdigit() else 0
-        seen = 0
+        fits = capped(scope, receive, self._max_body_mb) if scope["type"] == "http" else receive
+        await self._app(scope, fits, send)
 
-        async def counted() -> Message:
-            nonlocal seen
-            if read > cap:
-                raise BodyTooLarge(max_bytes=cap)
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > cap:
-                raise BodyTooLarge(max_bytes=cap)
-            return message
 
-        await self._app(scope, counted, send)
+def capped(scope: Scope, receive: Receive, max_body_mb: int) -> Receive:
+    """Receive a body that fits. One stated to be longer is refused before any of it is read, others as they pass.
+
+    What is returned raises: BodyTooLarge.
+    """
+    headers = dict(scope["headers"])
+    kind = headers.get(b"content-type", b"").lower()
+    sound = scope["path"].endswith(_FOR_SOUND) and kind.startswith((b"audio/", b"multipart/"))
+    cap = max_body_mb * _MIB if sound else OTHER_BODY_BYTES
+    stated = headers.get(b"content-length", b"0")[:20]
+    read = int(stated) if stated.isdigit() else 0
+    seen = 0
+
+    async def counted() -> Message:
+        nonlocal seen
+        if read > cap:
+            raise BodyTooLarge(max_bytes=cap)
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > cap:
+            raise BodyTooLarge(max_bytes=cap)
+        return message
+
+    return counted
 
 
 async def audio_body(request: Request) -> AudioBody:
@@ -79,9 +85,6 @@ async def audio_body(request: Request) -> AudioBody:
         raise InvalidRequest("audio: the form has no such field")
     sound, sound_type = parts["audio"]
     return AudioBody(sound, sound_type, {name: _text(name, parts[name][0]) for name in _TEXT_FIELDS if name in parts})
-
-
-Audio = Annotated[AudioBody, Depends(audio_body)]
 
 
 def _text(name: str, content: bytes) -> str:

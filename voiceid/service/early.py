@@ -7,7 +7,6 @@ import os
 import sys
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,10 +23,20 @@ class Networks:
     """Encoder and voice activity, asked for before they are needed."""
 
     def __init__(self, settings: "Settings") -> None:
+        """Begin.
+
+        What loads them is imported here, before anything else: only then does the thread do without Python's lock,
+        which it would else wait for at each step. numpy's BLAS would start a thread for each core, which waits by
+        spinning; a clip is worked on by one.
+        """
         _share_memory()
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        from voiceid.encode import open_encoder  # noqa: PLC0415 after that setting
+        from voiceid.speech import VoiceActivity  # noqa: PLC0415 same
+
         threads = ThreadPoolExecutor(1, thread_name_prefix="networks")
-        self._encoder: Future[Encoder] = threads.submit(_encoder, settings)
-        self._voice_activity: Future[VoiceActivity] = threads.submit(_voice_activity)
+        self._encoder: Future[Encoder] = threads.submit(open_encoder, settings.encoder, settings.models_dir)
+        self._voice_activity: Future[VoiceActivity] = threads.submit(VoiceActivity.shipped)
         threads.shutdown(wait=False)
 
     def encoder(self) -> "Encoder":
@@ -45,27 +54,17 @@ class Networks:
         return self._voice_activity.result()
 
 
-def leave_out() -> None:
-    """Before the service is imported: keep out what it would load and never use.
+def slim() -> None:
+    """Before the web framework is imported: keep out what it would load and never use.
 
-    FastAPI looks into pydantic's first version to see whether a type comes from there. numpy's BLAS starts a thread for
-    each core, which waits by spinning; a clip is worked on by one. What checks a model's values is built when the model
-    is first used: FastAPI alone has dozens that describe its API.
+    FastAPI looks into pydantic's first version to see whether a type comes from there. What checks a model's values is
+    built when the model is first used: FastAPI alone has dozens that describe its API.
     """
     sys.modules.setdefault("pydantic.v1", None)  # type: ignore[arg-type]  # None: the import fails, which it expects
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from pydantic import BaseModel  # noqa: PLC0415 after the first line
 
     BaseModel.model_config["defer_build"] = True
     warnings.filterwarnings("ignore", "The 'alias' attribute", module="pydantic")  # FastAPI does so too
-
-
-def begin() -> None:
-    """First of all: have a thread load what runs the networks, whichever they are, while the settings are read."""
-    _share_memory()
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    Thread(target=_runtime, name="runtime").start()  # waited for, should the words of the command be wrong
-    leave_out()
 
 
 def settled() -> None:
@@ -105,20 +104,3 @@ def _share_memory() -> None:
         library.mallopt(_M_ARENA_MAX, 2)
         library.mallopt(_M_MMAP_THRESHOLD, _MIB)
         library.mallopt(_M_TRIM_THRESHOLD, 4 * _MIB)
-
-
-def _runtime() -> None:
-    with contextlib.suppress(Exception):  # whatever is wrong is told to whoever needs it, when they import it
-        import voiceid.onnx  # noqa: F401, PLC0415 loaded, not used
-
-
-def _encoder(settings: "Settings") -> "Encoder":
-    from voiceid.encode import open_encoder  # noqa: PLC0415 imported in the thread, beside what the main one imports
-
-    return open_encoder(settings.encoder, settings.models_dir)
-
-
-def _voice_activity() -> "VoiceActivity":
-    from voiceid.speech import VoiceActivity  # noqa: PLC0415 same
-
-    return VoiceActivity.shipped()

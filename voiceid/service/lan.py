@@ -91,7 +91,7 @@ def _addresses(host: str) -> tuple[str, ...]:
 
     Raises: InvalidSettings.
     """
-    chosen = host not in _ANYWHERE and host != Settings.model_fields["host"].default
+    chosen = host not in _ANYWHERE and host != Settings.host
     found = [host] if chosen else _own_addresses()
     at_home = [one for one in found if is_address(one) and any(ipaddress.ip_address(one) in n for n in HOME_NETWORKS)]
     if not at_home:

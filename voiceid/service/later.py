@@ -1,34 +1,27 @@
-"""Routes that are loaded once the service is ready. Recognition is there before; who asks for more waits for it."""
+"""What is loaded once the service is ready: recognition is there before; whoever asks for more then waits for it."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from fastapi import APIRouter, FastAPI
-from starlette.routing import Match
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class Later:
-    """An application, and the routes that it still lacks."""
+    """An ASGI application that is loaded in a thread, once, before its first request at the latest."""
 
-    def __init__(self, app: FastAPI, rest: Callable[[], Iterable[APIRouter]]) -> None:
-        self._app, self._rest = app, rest
-        self._there = False
+    def __init__(self, load: Callable[[], ASGIApp]) -> None:
+        self._load = load
+        self._loaded: ASGIApp | None = None
         self._turn = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._there and scope["type"] in {"http", "websocket"} and not self._known(scope):
-            await self.complete()
-        await self._app(scope, receive, send)
+        """Pass on, once there is somebody to pass on to."""
+        there = self._loaded or await self.complete()
+        await there(scope, receive, send)
 
-    async def complete(self) -> None:
-        """Load what is lacking, in a thread: requests go on being answered."""
+    async def complete(self) -> ASGIApp:
+        """Load it, unless it is loaded: requests go on being answered. Another call tries again what failed."""
         async with self._turn:
-            if self._there:
-                return
-            for router in await asyncio.to_thread(self._rest):
-                self._app.include_router(router)
-            self._there = True
-
-    def _known(self, scope: Scope) -> bool:
-        return any(route.matches(scope)[0] is not Match.NONE for route in self._app.routes)
+            if self._loaded is None:
+                self._loaded = await asyncio.to_thread(self._load)
+            return self._loaded

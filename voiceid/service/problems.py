@@ -3,10 +3,8 @@
 import logging
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from voiceid.errors import InvalidRequest, MethodNotAllowed, NotAuthenticated, NotFound, VoiceIdError
@@ -20,8 +18,6 @@ def foreseen(error: Exception) -> VoiceIdError:
     match error:
         case VoiceIdError():
             return error
-        case RequestValidationError():
-            return InvalidRequest(", ".join(sorted({_field(one) for one in error.errors()})))
         case HTTPException(__cause__=VoiceIdError() as cause):  # raised while FastAPI read the body
             return cause
         case HTTPException(status_code=404 | 405 as status):
@@ -51,17 +47,6 @@ def answer(error: VoiceIdError) -> JSONResponse:
     if isinstance(error, NotAuthenticated):
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(as_problem(error), error.status, headers, MEDIA_TYPE)
-
-
-def install(app: FastAPI) -> None:
-    """Answer every failure of this app with a problem."""
-
-    async def handle(_request: Request, error: Exception) -> JSONResponse:
-        return answer(foreseen(error))
-
-    for kind in (VoiceIdError, RequestValidationError, HTTPException):
-        app.add_exception_handler(kind, handle)
-    app.add_middleware(Net)
 
 
 class Net:
@@ -95,13 +80,6 @@ def _place(error: Exception) -> str:
     while where is not None and where.tb_next is not None:
         where = where.tb_next
     return f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else "?"
-
-
-def _field(problem: Any) -> str:
-    """Where the fault lies. A name that the caller made up is not repeated: it may be content in the wrong place."""
-    made_up = problem["type"] == "extra_forbidden"
-    known = problem["loc"][:-1] if made_up else problem["loc"]
-    return ".".join([*map(str, known), *(["unknown field"] if made_up else [])])
 
 
 PROBLEM_SCHEMA: dict[str, Any] = {

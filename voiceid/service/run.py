@@ -10,13 +10,16 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from voiceid.errors import InvalidSettings, VoiceIdError
 from voiceid.service import wiring
-from voiceid.service.early import Networks, rest, settled
+from voiceid.service.early import Networks, rest, settled, slim
+from voiceid.service.front import Front
 from voiceid.service.hosts import AllowedHosts, extra_hosts
 from voiceid.service.later import Later
 from voiceid.service.problems import Net
@@ -82,12 +85,10 @@ def serve(
         services = wiring.build(settings, networks=networks)
         home = _at_home(settings, bound) if lan else None
         outside = [held.enter_context(_bind(address, home.port)) for address in home.addresses] if home else []
-        app = wiring.create_app(services, whole=False)
-        app.state.lan = home
-        later = Later(app, wiring.further_routes)
+        later = Later(partial(_application, services, home))
         names = [*extra_hosts(settings), *(home.names if home else ())]
         config = uvicorn.Config(
-            AllowedHosts(Net(later), names), log_config=None, access_log=False, server_header=False,
+            AllowedHosts(Net(Front(services, later)), names), log_config=None, access_log=False, server_header=False,
             proxy_headers=False, ws=cast("Any", _websocket), ws_max_size=_MESSAGE_BYTES,
             timeout_graceful_shutdown=_FINISH_S,
         )  # fmt: skip
@@ -167,6 +168,17 @@ def _websocket(**given: Any) -> asyncio.Protocol:
     )
 
     return WebSocketsSansIOProtocol(**given)
+
+
+def _application(services: Services, home: "Lan | None") -> ASGIApp:
+    slim()
+    from voiceid.service.application import create_app  # noqa: PLC0415 the web framework takes half a second to import
+
+    app = create_app(services)
+    app.state.lan = home
+    for route in app.router.routes:  # builds what the framework would else build in the first request, on the loop
+        route.matches({"type": "http", "method": "GET", "path": "/", "headers": []})
+    return app
 
 
 def _at_home(settings: Settings, bound: socket.socket) -> "Lan":

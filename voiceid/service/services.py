@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import cast
 
-from fastapi.requests import HTTPConnection
+from starlette.requests import HTTPConnection
 
 from voiceid.ports import Consents, Enrollments, Exports, Forgetting, Invitations, Retention, Reviews
 from voiceid.recognize import Recognizer
@@ -46,6 +46,15 @@ class Services:
     pool: EncoderPool
     streams: OpenStreams
     metrics: Metrics
+
+    def check(self) -> None:
+        """Use database and key store once.
+
+        Raises: StoreUnavailable, KeysUnavailable.
+        """
+        with self.store.database.reader() as tx:
+            tx.exec_driver_sql("SELECT 1")
+        self.store.keys.signing_key()
 
     def close(self) -> None:
         """Give back threads and connections."""

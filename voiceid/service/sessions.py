@@ -8,8 +8,8 @@ Another site's page cannot send that header, and its `Origin` gives it away. Ove
 from datetime import datetime
 from typing import Literal
 
-from fastapi import Response
-from fastapi.requests import HTTPConnection
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
 
 from voiceid.errors import NotAllowed
 from voiceid.views import Session

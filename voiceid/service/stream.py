@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from fastapi import WebSocket
-from starlette.websockets import WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from voiceid.errors import AudioTooLong, Busy, Idle, InvalidRequest, TooManyConnections, VoiceIdError
 from voiceid.listen import LONGEST_CONNECTION_S, Event, Listener

@@ -6,10 +6,6 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib.metadata import version
-
-from fastapi import APIRouter, FastAPI
-from fastapi.telemetry import TelemetryConfig
 
 from enrollment.adapt import Adapter
 from enrollment.due import Calendar, Spans
@@ -37,12 +33,9 @@ from voiceid.ports import SYSTEM, Clock, Encoder
 from voiceid.ports import SpeechCheck as SpeechCheckPort
 from voiceid.recognize import Recognizer
 from voiceid.respond import Responder
-from voiceid.service import openapi, problems
-from voiceid.service.body import BodyCap
 from voiceid.service.early import Networks
 from voiceid.service.metrics import Metrics
 from voiceid.service.pool import EncoderPool
-from voiceid.service.routes import health, listen, recognition
 from voiceid.service.services import Services
 from voiceid.service.stream import OpenStreams
 from voiceid.settings import Settings
@@ -60,8 +53,6 @@ from voiceid.store.vault import Vault
 from voiceid.store.voiceprints import VoiceprintShelf
 from voiceid.types import HouseholdId
 
-_TELLS_NOBODY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
-"""What the web framework would else report of requests to whatever its environment names: paths, errors."""
 _RETAIN_EVERY_S = 600
 _LET_GO_EVERY_S = 30
 _log = logging.getLogger(__name__)
@@ -167,54 +158,6 @@ def _spans(settings: Settings) -> Spans:
     return Spans(timedelta(days=settings.idle_voiceprint_days), timedelta(days=settings.voiceprint_days), kept)
 
 
-def create_app(services: Services, *, whole: bool = True) -> FastAPI:
-    """The HTTP application over wired services; or the part that must be there first, which lacks further_routes()."""
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        clocks = [asyncio.create_task(clock(services)) for clock in (_keep_time, _let_go)]
-        yield
-        for clock in clocks:
-            clock.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await clock
-        services.close()
-
-    app = FastAPI(
-        title="voiceid", version=version("voiceid"), lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None,
-        description="A household's own Voice ID: it remembers a voice only with consent, and proves it has forgotten.",
-        telemetry=_TELLS_NOBODY,
-    )
-    app.state.services = services
-    for routes in (recognition, listen, health):  # first, for every request is held against one route after the other
-        app.include_router(routes.router)
-    for router in further_routes() if whole else ():
-        app.include_router(router)
-    problems.install(app)
-    app.add_middleware(BodyCap, max_body_mb=services.settings.max_body_mb)
-    app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]  # FastAPI's own way to replace it
-    return app
-
-
-def further_routes() -> list[APIRouter]:
-    """All but recognition and health."""
-    from voiceid.service import page  # noqa: PLC0415 a running service loads them once it is ready
-    from voiceid.service.routes import (  # noqa: PLC0415 same
-        consents,
-        enrollments,
-        households,
-        lan,
-        people,
-        public,
-        session,
-        session_pin,
-        traces,
-    )
-
-    modules = (households, people, session, session_pin, consents, enrollments, traces, lan, public, page)
-    return [module.router for module in modules]
-
-
 @dataclass(frozen=True, slots=True)
 class FirstStart:
     """What a new installation hands to whoever started it, once."""
@@ -272,6 +215,20 @@ def drop_stale(services: Services) -> int:
     for household in stale:
         indexes.forget(household)
     return len(stale)
+
+
+@contextlib.asynccontextmanager
+async def alive(services: Services) -> AsyncIterator[None]:
+    """Let time do its part for as long as the context lasts: erase what has run out, give back memory. Then close."""
+    clocks = [asyncio.create_task(clock(services)) for clock in (_keep_time, _let_go)]
+    try:
+        yield
+    finally:
+        for clock in clocks:
+            clock.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await clock
+        services.close()
 
 
 async def _let_go(services: Services) -> None:

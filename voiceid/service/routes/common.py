@@ -8,18 +8,20 @@ from fastapi import Depends, Path, Query, Request, Response
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, model_validator
 
 from voiceid.errors import InvalidRequest
+from voiceid.ports import Actor
+from voiceid.service.answering import ID
+from voiceid.service.auth import caller
+from voiceid.service.body import AudioBody, audio_body
 from voiceid.service.services import Services, services_of
 from voiceid.types import HouseholdId, PersonId, Purpose
 from voiceid.views import Receipt
 
 T = TypeVar("T")
 
-_ID = "[a-z2-7]{24}"
 PEOPLE = "/v1/households/{household}/people"
-LOCALE = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
-House = Annotated[HouseholdId, Path(description="The household's id.", pattern=f"^{_ID}$")]
-Person = Annotated[PersonId, Path(description="The person's id.", pattern=f"^{_ID}$")]
-RecordId = Annotated[str, Path(description="An opaque id.", pattern=f"^{_ID}$")]
+House = Annotated[HouseholdId, Path(description="The household's id.", pattern=f"^{ID}$")]
+Person = Annotated[PersonId, Path(description="The person's id.", pattern=f"^{ID}$")]
+RecordId = Annotated[str, Path(description="An opaque id.", pattern=f"^{ID}$")]
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at the most.")]
 Cursor = Annotated[str, Query(max_length=64, pattern="^[a-z0-9]*$", description="`next` of the page before.")]
 
@@ -40,6 +42,8 @@ async def _services(request: Request) -> Services:  # async, or it would be hand
 
 
 Wired = Annotated[Services, Depends(_services)]
+Caller = Annotated[Actor, Depends(caller)]
+Audio = Annotated[AudioBody, Depends(audio_body)]
 
 
 class Input(BaseModel):

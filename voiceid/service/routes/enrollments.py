@@ -9,13 +9,13 @@ from voiceid.decode import decode
 from voiceid.memory import give_back
 from voiceid.policy import language_of
 from voiceid.ports import Actor
+from voiceid.service.answering import LOCALE
 from voiceid.service.auth import Action, may
-from voiceid.service.body import Audio
 from voiceid.service.openapi import AUDIO_REQUEST
 from voiceid.service.routes.common import (
-    LOCALE,
     PENDING,
     PEOPLE,
+    Audio,
     House,
     Input,
     Person,

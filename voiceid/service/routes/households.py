@@ -6,9 +6,9 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import Field, model_validator
 
 from voiceid.ports import Actor
+from voiceid.service.answering import LOCALE
 from voiceid.service.auth import Action, may
 from voiceid.service.routes.common import (
-    LOCALE,
     PENDING,
     Cursor,
     House,

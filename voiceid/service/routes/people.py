@@ -9,9 +9,9 @@ from pydantic import BaseModel, Field, field_validator
 
 from voiceid.errors import NotAllowed
 from voiceid.ports import Actor
+from voiceid.service.answering import LOCALE
 from voiceid.service.auth import Action, may
 from voiceid.service.routes.common import (
-    LOCALE,
     PENDING,
     PEOPLE,
     Cursor,

@@ -1,27 +1,25 @@
 """Who is speaking: among everybody who agreed, or one person alone."""
 
-import re
-import time
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
 from voiceid.decode import decode
-from voiceid.errors import InvalidRequest, NotAllowed
+from voiceid.errors import NotAllowed
+from voiceid.listen import Wish
 from voiceid.ports import Actor, Request
+from voiceid.service.answering import INTENT_CHARS, LOCALE, LOCALE_CHARS, answered, may_recognize
 from voiceid.service.auth import Action, may
-from voiceid.service.body import Audio, AudioBody
 from voiceid.service.openapi import AUDIO_REQUEST
-from voiceid.service.routes.common import LOCALE, PEOPLE, House, Person, Wired
+from voiceid.service.routes.common import PEOPLE, Audio, House, Person, Wired
 from voiceid.views import Answer, Verification
 
 router = APIRouter(tags=["recognition"])
-_INTENT_CHARS, _TRANSCRIPT_CHARS, _LOCALE_CHARS = 64, 4000, 35
 
-MayRecognize = Annotated[Actor, Depends(may(Action.RECOGNIZE))]
+MayRecognize = Annotated[Actor, Depends(may_recognize)]
 MayVerify = Annotated[Actor, Depends(may(Action.VERIFY))]
-Intent = Annotated[str | None, Query(max_length=_INTENT_CHARS, description="What was asked for, such as `weather`.")]
-Locale = Annotated[str | None, Query(max_length=_LOCALE_CHARS, pattern=LOCALE, description="BCP 47.")]
+Intent = Annotated[str | None, Query(max_length=INTENT_CHARS, description="What was asked for, such as `weather`.")]
+Locale = Annotated[str | None, Query(max_length=LOCALE_CHARS, pattern=LOCALE, description="BCP 47.")]
 Explain = Annotated[int, Query(ge=0, le=1, description="1: with score, threshold and timing; for owner and person.")]
 
 
@@ -34,17 +32,7 @@ async def recognize(
     locale: Locale = None, explain: Explain = 0,
 ) -> Answer:
     """Answer one utterance: personally whom we know and may know, anonymously everybody else."""
-    fields = _fields(audio, intent, locale)
-
-    def work() -> Answer:
-        pcm = decode(audio.content, audio.content_type, max_s=services.settings.max_audio_s)
-        began = time.perf_counter()
-        request = Request(pcm, fields["intent"], fields["transcript"], fields["locale"])
-        answer = services.recognizer.recognize(request, household, actor, explain=explain == 1)
-        services.metrics.answered(answer, time.perf_counter() - began)
-        return answer
-
-    return await services.pool.run(work)
+    return await answered(services, household, actor, audio, Wish(intent, locale, explain == 1))
 
 
 @router.post(PEOPLE + "/{person}/verify", openapi_extra=AUDIO_REQUEST)
@@ -59,18 +47,3 @@ async def verify(household: House, person: Person, actor: MayVerify, audio: Audi
         return services.recognizer.verify(Request(pcm), household, person)
 
     return await services.pool.run(work)
-
-
-def _fields(audio: AudioBody, intent: str | None, locale: str | None) -> dict[str, str | None]:
-    """The texts beside the sound: from the form, else from the query. A transcript never travels in an address."""
-    found = {
-        "intent": audio.fields.get("intent") or intent or None,
-        "transcript": audio.fields.get("transcript") or None,
-        "locale": audio.fields.get("locale") or locale or None,
-    }
-    for name, most in (("intent", _INTENT_CHARS), ("transcript", _TRANSCRIPT_CHARS), ("locale", _LOCALE_CHARS)):
-        if len(found[name] or "") > most or "\x00" in (found[name] or ""):
-            raise InvalidRequest(f"{name}: a text of at most {most} characters")
-    if found["locale"] and not re.fullmatch(LOCALE, found["locale"]):
-        raise InvalidRequest("locale: not as in BCP 47")
-    return found

@@ -7,8 +7,7 @@ from pydantic import BaseModel, Field
 
 from voiceid.errors import NotAllowed
 from voiceid.service import sessions
-from voiceid.service.auth import Caller
-from voiceid.service.routes.common import Input, Wired
+from voiceid.service.routes.common import Caller, Input, Wired
 from voiceid.views import Session, SignedIn
 
 router = APIRouter(prefix="/v1/session", tags=["session"])
