@@ -1,20 +1,25 @@
 """The front door says what the whole application would say, of its own requests and of those that it hands on."""
 
 import asyncio
+import gc
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any
 
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from home import Home, clip, voice
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from voiceid.errors import KeysUnavailable
+from voiceid.errors import KeysUnavailable, NotFound
 from voiceid.service.application import create_app
 from voiceid.service.front import Front
-from voiceid.service.problems import Net
+from voiceid.service.problems import Net, answer
+from voiceid.types import HouseholdId
 
 WAV = {"content-type": "audio/wav"}
 Sound = dict[str, Any]
@@ -48,6 +53,8 @@ PLAIN: dict[str, tuple[str, Sound]] = {
     "more than fits": ("", {"content": bytes(2_000_000), "headers": WAV}),
     "more than fits of anything": ("", {"content": bytes(300_000), "headers": {"content-type": "text/plain"}}),
 }
+ANSWERED = {"a member", "a guest", "with its reasons", "about something, in a language", "an empty text", "a form",
+            "empty texts, in the form", "a form goes before the address", "of no kind"}  # fmt: skip
 HANDED_ON: dict[str, tuple[str, Sound]] = {
     "an intent too long": ("?intent=" + "x" * 65, spoken("ada")),
     "a nought in it": ("?intent=%00", spoken("ada")),
@@ -202,7 +209,7 @@ def test_live_recognition_needs_nothing_but_the_front(both: Both) -> None:
 
 
 def test_its_lifespan_keeps_time_and_closes(tmp_path: Path) -> None:
-    """The whole application's own is never begun: both would close what the other still needs."""
+    """The whole application's own is never begun: both would close what the other needs. Many may wait at once."""
     home = Home(tmp_path)
     closed: list[bool] = []
     close, spans = home.services.pool.close, []
@@ -221,6 +228,8 @@ def test_its_lifespan_keeps_time_and_closes(tmp_path: Path) -> None:
             told.append(message)
             if message["type"].endswith("startup.complete"):
                 assert len(asyncio.all_tasks()) == 3  # this one, and two clocks
+                at_once = threading.Barrier(20)
+                await asyncio.gather(*(asyncio.to_thread(at_once.wait, 10) for _ in range(20)))
 
         await Front(home.services, whole)({"type": "lifespan", "state": {}}, receive, send)
         assert [message["type"] for message in told] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
@@ -229,3 +238,64 @@ def test_its_lifespan_keeps_time_and_closes(tmp_path: Path) -> None:
     asyncio.run(live())
     assert (closed, spans) == ([True], [])
     home.services.store.keys.close()  # type: ignore[attr-defined]  # the file key store's own
+
+
+REFUSED: dict[str, tuple[str, Sound, Callable[[Home], dict[str, str]]]] = {
+    name: (query, sound, CALLERS["the owner"]) for name, (query, sound) in PLAIN.items() if name not in ANSWERED
+} | {name: ("", spoken("ada"), CALLERS[name]) for name in ("the administrator", "nobody", "another site")}
+
+
+@pytest.mark.parametrize(("query", "sound", "caller"), REFUSED.values(), ids=REFUSED)
+def test_nothing_of_a_refused_request_is_left_to_the_garbage_collector(
+    both: Both, query: str, sound: Sound, caller: Callable[[Home], dict[str, str]]
+) -> None:
+    """A failure refers to all that was being done, the sound too: either goes at once, or nobody knows when."""
+    address = f"http://test{both.home.path}/recognize{query}"
+    request = httpx2.Request("POST", address, **{**sound, "headers": sound.get("headers", {}) | caller(both.home)})
+    assert refused_s_garbage(Net(Front(both.home.services, both.rest)), request) == []
+
+
+def test_a_circle_would_be_noticed(both: Both) -> None:
+    async def careless(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            both.home.services.tokens.mint(HouseholdId("none"), "owner", "nobody")
+        except NotFound as error:
+            kept = error
+            await answer(kept)(scope, receive, send)
+
+    request = httpx2.Request("POST", f"http://test{both.home.path}/recognize")
+    assert refused_s_garbage(careless, request) != []
+
+
+def refused_s_garbage(app: ASGIApp, request: httpx2.Request) -> list[object]:
+    """What only the garbage collector would find of a request that was refused."""
+    scope = {
+        "type": "http", "method": request.method, "path": request.url.path, "query_string": request.url.query,
+        "headers": [(name.lower(), value) for name, value in request.headers.raw],
+    }  # fmt: skip
+    body = request.read()
+    statuses: list[int] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: Message) -> None:
+        statuses.append(message.get("status", 0))
+
+    async def ask() -> None:
+        await app(dict(scope), receive, send)
+        gc.collect()  # the thread pool's own, of the first time
+        await app(dict(scope), receive, send)
+        await asyncio.sleep(0.05)  # threads let go a little later
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+
+    gc.disable()
+    try:
+        asyncio.run(ask())
+        assert statuses[0] >= 400
+        return [one for one in gc.garbage if isinstance(one, BaseException | TracebackType | FrameType | Request)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()

@@ -1,6 +1,7 @@
 """The application that is loaded after the service is ready: whoever asks for it before has it, a little later."""
 
 import asyncio
+import threading
 
 import httpx
 import pytest
@@ -28,6 +29,43 @@ def test_first_requests_have_it_loaded_once() -> None:
     later = Later(load)
     assert [answer.text for answer in asyncio.run(asked(later, 3))] == ["here"] * 3
     asyncio.run(later.complete())
+    assert loads == [1]
+
+
+def test_who_waits_for_one_failure_does_not_wait_for_another() -> None:
+    loads: list[int] = []
+
+    def load() -> ASGIApp:
+        loads.append(1)
+        raise OSError
+
+    answers = asyncio.run(asked(Net(Later(load)), 3))
+    assert [answer.status_code for answer in answers] == [500] * 3
+    assert loads == [1]
+
+
+def test_whoever_hangs_up_while_it_loads_does_not_end_it_for_the_others() -> None:
+    begun, goes_on, loads = threading.Event(), threading.Event(), []
+
+    def load() -> ASGIApp:
+        loads.append(1)
+        begun.set()
+        goes_on.wait(10)
+        return HERE
+
+    async def hang_up() -> list[httpx.Response]:
+        later = Later(load)
+        first = asyncio.create_task(asked(later))
+        await asyncio.to_thread(begun.wait, 10)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        second = asyncio.create_task(asked(later))
+        await asyncio.sleep(0.05)
+        goes_on.set()
+        return await second
+
+    assert asyncio.run(hang_up())[0].text == "here"
     assert loads == [1]
 
 

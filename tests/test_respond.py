@@ -141,6 +141,11 @@ def test_no_preference_spoils_an_answer(value: Any) -> None:
     assert isinstance(_responder(template).say(HOME, "tea", odd, None).text, str)
 
 
+def test_half_a_character_spoils_no_answer() -> None:
+    said = _responder(ResponseTemplate("tea", "", "tea {{ '\\ud800' }}")).say(HOME, "tea", None, None)
+    assert said.text == ""
+
+
 def test_a_text_has_a_greatest_length() -> None:
     long = Profile(PersonId("a"), "A" * 3000, "adult")
     template = ResponseTemplate("tea", "{{ name }}{{ name }}", "Tea")

@@ -45,6 +45,10 @@ def test_a_machine_of_many_cores_stays_within_the_bound(monkeypatch: pytest.Monk
     ("port", "70000", "a number from 0 to 65535"), ("policy", "lax", "one of `convenient`, `balanced`, `strict`"),
     ("recording_days", "0", "a number from 1 to 9999"), ("locale", "x_y", "text that matches `^[A-Za-z]{2,3}"),
     ("jurisdiction", 41 * "x", "text of at most 40 characters"), ("data_dir", 7, "a path"), ("host", 7, "text"),
+    ("recording_days", "null", "a number from 1 to 9999"), ("port", "1e3", "a number from 0 to 65535"),
+    ("port", "9" * 5000, "a number from 0 to 65535"), ("port", "\udcff", "a number from 0 to 65535"),
+    ("locale", "en-US\n", "text that matches"), ("allowed_hosts", "a.b\n", "text of at most 1000 characters"),
+    ("jurisdiction", "\udcff", "text of at most 40 characters"), ("policy", "\udcff", "one of `convenient`"),
 ])  # fmt: skip
 def test_it_says_what_would_do(name: str, value: object, told: str) -> None:
     with pytest.raises(InvalidSettings) as refused:
@@ -56,3 +60,9 @@ def test_it_says_what_would_do(name: str, value: object, told: str) -> None:
 def test_an_empty_variable_counts_as_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "")
     assert Settings.from_environment() == Settings()
+
+
+@pytest.mark.parametrize("text", [" 80", "80\t\n", "+80", "080", "8_0"])
+def test_a_number_may_be_written_as_people_do(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOICEID_PORT", text)
+    assert Settings.from_environment().port == 80

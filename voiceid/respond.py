@@ -128,8 +128,8 @@ _kept = lru_cache(maxsize=512)(_compiled)
 def render(source: str, facts: dict[str, Any], make: Callable[[str], Any] = _compiled) -> str:
     """Fill a template; one that fails on these facts says nothing rather than something wrong."""
     try:
-        text: str = make(source).render(facts)
-        return text[:TEXT_CHARS]
+        text: str = make(source).render(facts)[:TEXT_CHARS]
+        return text.encode().decode()  # fails on half a character, which could not be told
     except Exception:  # noqa: BLE001 whatever a person's preferences make of it, the request is answered
         return ""
 

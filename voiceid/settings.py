@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from types import NoneType, UnionType
+from types import NoneType
 from typing import Annotated, Any, Literal, Self, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -94,8 +94,8 @@ class Settings:
         wrong = []
         for name, kind in kinds().items():
             try:
-                value = msgspec.convert(getattr(self, name), kind, strict=False, dec_hook=lambda path, text: path(text))
-            except msgspec.ValidationError:
+                value = msgspec.convert(_meant(getattr(self, name), kind), kind, dec_hook=lambda path, text: path(text))
+            except (ValueError, msgspec.ValidationError):
                 wrong.append(f"{_PREFIX}{name.upper()}: must be {allowed(kind)}")
             else:
                 object.__setattr__(self, name, value)  # a text of the environment, as what it means
@@ -118,6 +118,27 @@ class Settings:
         return cls(**read | given)
 
 
+def _meant(given: Any, kind: Any) -> Any:
+    """A value as it may stand in the environment, where numbers are texts.
+
+    Raises: ValueError, for what is no number, or cannot be printed: bytes that are no text, the end of a line.
+    """
+    if not isinstance(given, str) or kind is Path:
+        return given
+    if int in _parts(kind):
+        return int(given)
+    if not given.isprintable():
+        raise ValueError
+    return given
+
+
+def _parts(kind: Any) -> tuple[Any, ...]:
+    """The type of a setting, whether or not it has to be set, and its bounds; or the words that it may be."""
+    if NoneType in get_args(kind):
+        kind = next(one for one in get_args(kind) if one is not NoneType)
+    return get_args(kind) or (kind,)
+
+
 @cache
 def kinds() -> dict[str, Any]:
     """The type of every setting, with its bounds."""
@@ -126,11 +147,9 @@ def kinds() -> dict[str, Any]:
 
 def allowed(kind: Any) -> str:
     """The values of this type, in words."""
-    if get_origin(kind) is UnionType or NoneType in get_args(kind):
-        kind = next(one for one in get_args(kind) if one is not NoneType)
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(f"`{value}`" for value in get_args(kind))
-    kind, *limits = get_args(kind) or (kind,)
+    kind, *limits = _parts(kind)
     told = {Path: "a path", str: "text", int: "a number"}[kind]
     for limit in limits:
         told += f" from {limit.ge} to {limit.le}" if limit.ge is not None else ""

@@ -80,9 +80,8 @@ async def listen(socket: WebSocket, household: str) -> None:
         with services.streams.one(household, actor.id):
             await _stream(socket, services, HouseholdId(household), actor, wish(socket.query_params)).run()
     except Exception as error:
-        known = foreseen(error)
-        await refuse(socket, known)
-        if type(known) is VoiceIdError:
+        await refuse(socket, foreseen(error))  # by no name of its own, which would keep the sound (problems.Net)
+        if type(foreseen(error)) is VoiceIdError:
             raise
 
 

@@ -68,10 +68,10 @@ def slim() -> None:
 
 
 def settled() -> None:
-    """Everything is loaded: from here on collect garbage, but not among what stays."""
+    """All that recognition needs is loaded: from here on collect garbage, but not among what stays."""
     gc.freeze()
     gc.enable()
-    from voiceid.memory import give_back, give_back_code  # noqa: PLC0415 numpy must not come before leave_out()
+    from voiceid.memory import give_back, give_back_code  # noqa: PLC0415 numpy comes with the networks, not before
 
     give_back()
     give_back_code()

@@ -41,7 +41,7 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what is ours, hand on the rest."""
-        match scope["type"], scope.get("method"), scope.get("path", ""):
+        match scope["type"], scope.get("method"), "" if scope.get("root_path") else scope.get("path", ""):
             case "websocket", _, path if found := _LISTEN.fullmatch(path):
                 await listen(WebSocket(self._ours(scope, **found.groupdict()), receive, send), found["household"])
             case "http", "POST", path if (found := _RECOGNIZE.fullmatch(path)) and (asked := _plain_wish(scope)):

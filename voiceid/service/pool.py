@@ -31,7 +31,10 @@ class EncoderPool:
             self._room.release()
             raise
         running.add_done_callback(self._left)
-        return await asyncio.wrap_future(running)
+        try:
+            return await asyncio.wrap_future(running)
+        finally:
+            del running  # a failure refers to this frame, and must not be referred to by it: the sound would stay
 
     def close(self) -> None:
         """Wait for what is running; refuse what is not."""

@@ -50,7 +50,10 @@ def answer(error: VoiceIdError) -> JSONResponse:
 
 
 class Net:
-    """ASGI middleware: the last catch. It logs where, never what: a message could quote content."""
+    """ASGI middleware: the last catch. It logs where, never what: a message could quote content.
+
+    No name here outlives the failure: it refers to all that was being done, and that to this; the sound would stay.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -67,12 +70,13 @@ class Net:
         try:
             await self._app(scope, receive, watched)
         except Exception as error:  # noqa: BLE001 the last catch
-            known = foreseen(error)
-            if known.code == "internal":
+            if foreseen(error).code == "internal":
                 _log.error("unforeseen %s at %s", type(error).__name__, _place(error))
-            if begun or scope["type"] != "http":
-                return
-            await answer(known)(scope, receive, send)
+            told = answer(foreseen(error))
+        else:
+            return
+        if scope["type"] == "http" and not begun:
+            await told(scope, receive, send)
 
 
 def _place(error: Exception) -> str:

@@ -171,12 +171,13 @@ def _websocket(**given: Any) -> asyncio.Protocol:
 
 
 def _application(services: Services, home: "Lan | None") -> ASGIApp:
+    """The whole application, with what the framework would else build in its first request, on the loop."""
     slim()
     from voiceid.service.application import create_app  # noqa: PLC0415 the web framework takes half a second to import
 
     app = create_app(services)
     app.state.lan = home
-    for route in app.router.routes:  # builds what the framework would else build in the first request, on the loop
+    for route in app.router.routes:
         route.matches({"type": "http", "method": "GET", "path": "/", "headers": []})
     return app
 

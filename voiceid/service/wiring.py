@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -53,6 +54,7 @@ from voiceid.store.vault import Vault
 from voiceid.store.voiceprints import VoiceprintShelf
 from voiceid.types import HouseholdId
 
+_WAITING = 40
 _RETAIN_EVERY_S = 600
 _LET_GO_EVERY_S = 30
 _log = logging.getLogger(__name__)
@@ -219,7 +221,12 @@ def drop_stale(services: Services) -> int:
 
 @contextlib.asynccontextmanager
 async def alive(services: Services) -> AsyncIterator[None]:
-    """Let time do its part for as long as the context lasts: erase what has run out, give back memory. Then close."""
+    """Let time do its part for as long as the context lasts: erase what has run out, give back memory. Then close.
+
+    What waits for the database has as many threads as with the web framework: by itself the loop has four and one for
+    each core, which a few who ask whether it is ready could hold, and nobody would be signed in.
+    """
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_WAITING, thread_name_prefix="waiting"))
     clocks = [asyncio.create_task(clock(services)) for clock in (_keep_time, _let_go)]
     try:
         yield
