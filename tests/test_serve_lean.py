@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import typer
@@ -11,6 +13,7 @@ from voiceid import cli
 from voiceid.cli import commands, serving
 from voiceid.memory import _as_in_its_file
 from voiceid.service.run import Ready
+from voiceid.store.database import Database
 
 NOT_OURS = {"alembic", "httpx", "psycopg", "pydantic.v1", "pyrage", "rich", "segno", "typer", "voiceid.client"}
 AFTERWARDS = {
@@ -178,3 +181,20 @@ def test_a_service_whose_output_is_closed_still_serves(capsys: pytest.CaptureFix
         patched.setattr(sys, "stdout", None)
         serving._as_text(ready)
         serving._as_document(ready)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process holds open")
+@pytest.mark.parametrize("filled", [True, False], ids=["filled", "control"])
+def test_the_files_held_open_do_not_grow_with_who_comes_at_once(filled: bool, tmp_path: Path) -> None:  # noqa: FBT001 a parameter
+    def held_open() -> int:
+        return sum(path.exists() and tmp_path in path.resolve().parents for path in Path("/proc/self/fd").iterdir())
+
+    database = Database.in_directory(tmp_path)
+    if filled:
+        database.fill()
+    before = held_open()
+    with ExitStack() as at_once:
+        for _ in range(5):
+            at_once.enter_context(database.reader())
+        assert (held_open() == before) is filled
+    database.close()

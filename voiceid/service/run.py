@@ -93,7 +93,8 @@ def serve(
             timeout_graceful_shutdown=_FINISH_S,
         )  # fmt: skip
         settled()
-        _Server(config, lambda: on_ready(_ready(services, bound, home)), later, home, outside).run(sockets=[bound])
+        tell, load = lambda: on_ready(_ready(services, bound, home)), partial(_rest, services)
+        _Server(config, tell, load, later, home, outside).run(sockets=[bound])
 
 
 def is_loopback(host: str) -> bool:
@@ -111,11 +112,11 @@ class _Server(uvicorn.Server):
     """
 
     def __init__(
-        self, config: uvicorn.Config, on_ready: Callable[[], None], later: Later, home: "Lan | None",
-        outside: Sequence[socket.socket],
+        self, config: uvicorn.Config, on_ready: Callable[[], None], load: Callable[[], None], later: Later,
+        home: "Lan | None", outside: Sequence[socket.socket],
     ) -> None:
         super().__init__(config)
-        self._on_ready, self._later = on_ready, later
+        self._on_ready, self._load, self._later = on_ready, load, later
         self._home, self._outside = home, outside
         self._tls = home.tls() if home else None
 
@@ -143,7 +144,7 @@ class _Server(uvicorn.Server):
 
     async def _load_rest(self) -> None:
         try:
-            await asyncio.to_thread(rest)
+            await asyncio.to_thread(self._load)
             await asyncio.sleep(_AFTER_S)
             await self._later.complete()
         except Exception as error:  # noqa: BLE001 whoever asks for what is lacking has it tried again, and hears of it
@@ -168,6 +169,11 @@ def _websocket(**given: Any) -> asyncio.Protocol:
     )
 
     return WebSocketsSansIOProtocol(**given)
+
+
+def _rest(services: Services) -> None:
+    rest()
+    services.store.database.fill()
 
 
 def _application(services: Services, home: "Lan | None") -> ASGIApp:

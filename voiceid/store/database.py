@@ -4,12 +4,13 @@ import os
 import secrets
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, create_engine, event, select
 from sqlalchemy.exc import DataError, DBAPIError, OperationalError
+from sqlalchemy.pool import QueuePool
 
 from voiceid.errors import InvalidRequest, NotFound, StoreUnavailable
 from voiceid.store import migrate, tables
@@ -95,6 +96,17 @@ class Database:
             yield
         finally:
             self._turns.release()
+
+    def fill(self) -> None:
+        """Open as many connections as are kept, so that the files held open do not grow with who comes at once.
+
+        Of the embedded database alone: a server's connections are others' as well.
+        """
+        pool = self.engine.pool
+        if self.engine.dialect.name == "sqlite" and isinstance(pool, QueuePool):
+            with _translated(), ExitStack() as held:
+                for _ in range(pool.size()):
+                    held.enter_context(self.engine.connect())
 
     def close(self) -> None:
         self.engine.dispose()
