@@ -59,7 +59,7 @@ def run(asked: Asked) -> int:
     wanted = {"port": asked.port, "host": asked.host}
     settings = Settings.from_environment(**{name: value for name, value in wanted.items() if value is not None})
     networks = Networks(settings)
-    from voiceid.service.run import serve  # noqa: PLC0415 the service takes a second to import: load meanwhile
+    from voiceid.service.run import serve  # noqa: PLC0415 the service takes long to import: load meanwhile
 
     shown = _as_document if asked.as_json else _as_text
     serve(settings, shown, lan=asked.lan, plain_http_anywhere=asked.unsafe_plain_http, networks=networks)
