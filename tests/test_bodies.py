@@ -4,11 +4,12 @@ import asyncio
 import http.client
 import os
 import resource
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from voiceid.service.body import OTHER_BODY_BYTES
+from voiceid.service.run import _Http
 
 MIB = 1 << 20
 JUST_BELOW_S, JUST_ABOVE_S = 32.0, 33.5  # of 16 bits at 16 kHz: 1,024,044 and 1,072,044 bytes
@@ -169,7 +171,7 @@ def test_an_odd_length_is_counted_as_it_comes(home: Home, length: str) -> None:
 @pytest.fixture(scope="module")
 def port(home: Home) -> Iterator[int]:
     """The same application behind a real server on a free port of loopback."""
-    server = uvicorn.Server(uvicorn.Config(home.client.app, port=0, lifespan="off", log_level="critical"))
+    server = uvicorn.Server(uvicorn.Config(home.client.app, port=0, lifespan="off", log_level="critical", http=_Http))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
@@ -205,6 +207,44 @@ def test_a_real_server_stays_small_and_quick(home: Home, port: int, *, stated: b
     assert time.perf_counter() - began < 10
     assert _peak_mib() - before < 100
     assert home.hears("ada")["mode"] == "personalized"
+
+
+HEAD = b" HTTP/1.1\r\nhost: localhost\r\n"
+IN_CHUNKS = b"POST /v1/session" + HEAD + b"transfer-encoding: chunked\r\n\r\n1"
+ENDLESS = {
+    "an address": b"GET /healthz?",
+    "a name": b"GET /healthz" + HEAD,
+    "a value": b"GET /healthz" + HEAD + b"x: ",
+    "a trailer": IN_CHUNKS + b"\r\n{\r\n0\r\nx: ",
+    "the length of a chunk": IN_CHUNKS + b";",
+}
+
+
+@pytest.mark.parametrize("begun", ENDLESS.values(), ids=ENDLESS)
+def test_a_head_without_an_end_is_cut_off(home: Home, port: int, begun: bytes) -> None:
+    """At 64 KiB, or what came in at once with it; whoever goes on sending finds the line closed."""
+    sent = 0
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as line, suppress(ConnectionError):
+        line.sendall(begun)
+        while sent < 2 * MIB:
+            line.sendall(b"a" * 4096)
+            sent += 4096
+            time.sleep(0.001)
+    assert 64 * 1024 <= sent < 2 * MIB
+    assert home.hears("ada")["mode"] == "personalized"
+
+
+def test_a_long_head_is_read(port: int) -> None:
+    """As long as a proxy before us might make it, in pieces; and the line stays open."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as line:
+        for _ in range(3):
+            line.sendall(b"GET /healthz" + HEAD)
+            for number in range(60):
+                line.sendall(b"x-%d: %s\r\n" % (number, b"a" * 1000))
+            line.sendall(b"\r\n")
+            told = http.client.HTTPResponse(line)
+            told.begin()
+            assert (told.status, told.read()) == (200, b'{"status":"ok"}')
 
 
 # Broken forms.

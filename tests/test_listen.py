@@ -360,7 +360,7 @@ def test_voice_activity_chunk_by_chunk_is_that_of_the_whole(sizes: list[int]) ->
     np.testing.assert_allclose(np.concatenate(found), whole, atol=1e-6)
 
 
-@given(st.lists(st.floats(0, 1), max_size=80))
+@given(st.lists(st.floats(0, 1, width=32), max_size=80))
 def test_speech_is_counted_as_in_a_whole_clip(probabilities: list[float]) -> None:
     sound = _Sound()
     for probability in probabilities:

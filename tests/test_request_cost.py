@@ -1,12 +1,19 @@
 """What one request may cost beside the encoder: how often it reads, and that no statement is built for it alone."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from home import Home
-from sqlalchemy import event
+from sqlalchemy import event, text
+
+from voiceid.errors import StoreUnavailable
+from voiceid.store import consents, ids, people, responses, tokens
+from voiceid.store.database import Database, _plain
 
 GUEST = ["token", "household", "household", "response_template"]
 """Who calls; consents, after encoding; the household's language; its own texts."""
@@ -24,22 +31,47 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         yield home.enrolls_here("ada")
 
 
+@dataclass
+class Read:
+    """What the database was asked meanwhile."""
+
+    tables: list[str] = field(default_factory=list)
+    """The first of each statement, as SQLite took it."""
+    built: list[Any] = field(default_factory=list)
+    """Statements as SQLAlchemy took them, where it did."""
+    compiled: int = 0
+    """How many were put into words for SQLite that had not been before."""
+
+
 @contextmanager
-def read(home: Home) -> Iterator[list[tuple[str, Any]]]:
-    """The first table of each statement that is run meanwhile, and the statement as it was handed over."""
-    found: list[tuple[str, Any]] = []
+def read(home: Home) -> Iterator[Read]:
+    found, before, engine = Read(), _plain.cache_info().misses, home.services.store.database.engine
 
-    def seen(_connection: Any, _cursor: Any, words: str, _values: Any, context: Any, _many: Any) -> None:
-        if not words.startswith(("BEGIN", "PRAGMA")):
+    def seen(words: str) -> None:
+        if not words.startswith(("BEGIN", "ROLLBACK", "PRAGMA")):
             assert words.startswith("SELECT"), "nothing is written"
-            found.append((words.partition("FROM ")[2].split(maxsplit=1)[0], context.invoked_statement))
+            found.tables.append(words.partition("FROM ")[2].split(maxsplit=1)[0])
 
-    engine = home.services.store.database.engine
-    event.listen(engine, "before_cursor_execute", seen)
+    def lent(connection: Any, *_: Any) -> None:
+        connection.set_trace_callback(seen)
+
+    def returned(connection: Any, *_: Any) -> None:
+        connection.set_trace_callback(None)
+
+    def asked(_connection: Any, _cursor: Any, words: str, _values: Any, context: Any, _many: Any) -> None:
+        if not words.startswith("BEGIN"):
+            found.built.append(context.invoked_statement)
+
+    pool = engine.pool
+    heard = ((pool, "checkout", lent), (pool, "checkin", returned), (engine, "before_cursor_execute", asked))
+    for one in heard:
+        event.listen(*one)
     try:
         yield found
     finally:
-        event.remove(engine, "before_cursor_execute", seen)
+        for one in heard:
+            event.remove(*one)
+        found.compiled = _plain.cache_info().misses - before
 
 
 @pytest.mark.parametrize(("speaker", "tables"), [("eve", GUEST), ("ada", MEMBER)], ids=["a guest", "a member"])
@@ -51,5 +83,38 @@ def test_reads_of_one_request(home: Home, speaker: str, tables: list[str]) -> No
     with read(home) as second:
         home.hears(speaker)
 
-    assert [table for table, _ in first] == tables
-    assert all(one is other for (_, one), (_, other) in zip(first, second, strict=True))
+    assert first.tables == second.tables == tables
+    assert all(one is other for one, other in zip(first.built, second.built, strict=True))
+    assert second.compiled == 0
+    assert len(second.built) < len(tables)
+
+
+def test_a_plain_answer_is_the_one_that_sqlalchemy_gives(home: Home) -> None:
+    """Names, values, moments with their zone."""
+    template = {"personal": "Hello {{ name }}", "anonymous": "Hello"}
+    home.ok("PUT", "responses/weather", home.owner, json=template)
+    digest = ids.digest(home["ada"].headers["Authorization"].rpartition("_")[2])
+    asked: list[tuple[Any, dict[str, Any]]] = [
+        (consents._EVERYTHING, {}), (people._ONE_HOME, {}), (people._ONE_PERSON, {"person": home["ada"].id}),
+        (tokens._TOKEN, {"asked": digest}), (responses._ONE, {"wanted": "weather"}),
+        (responses._ONE, {"wanted": "none"}),
+    ]  # fmt: skip
+    database, found = home.services.store.database, []
+    for query, given in asked:
+        given["household"] = home.id
+        with database.reader() as tx:
+            told = [row._asdict() for row in tx.execute(query, given)]
+        assert [row._asdict() for row in database.ask(query, **given)] == told
+        found.append(len(told))
+    assert found == [2, 1, 1, 1, 1, 0]
+    (token,) = database.ask(tokens._TOKEN, household=home.id, asked=digest)
+    assert token.expires_at.utcoffset() == timedelta(0)
+
+
+def test_a_plain_question_that_fails_is_told_and_lends_nothing(tmp_path: Path) -> None:
+    with closing(Database.in_directory(tmp_path)) as database:
+        with database.writer() as tx:
+            tx.execute(text("ALTER TABLE household RENAME TO elsewhere"))
+        for _ in range(20):  # more than there are connections
+            with pytest.raises(StoreUnavailable, match="OperationalError"):
+                database.ask(people._ONE_HOME, household="a")

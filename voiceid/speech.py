@@ -193,11 +193,10 @@ def find_stretches(probabilities: NDArray[np.float32], length: int) -> list[Stre
 
 def measure(pcm: Pcm, stretches: list[Stretch]) -> Quality:
     """What there is to say about a clip. Noise is the median level of the pauses: a cough in one does not count."""
-    speaking = np.zeros(len(pcm.samples), dtype=bool)
-    for stretch in stretches:
-        speaking[stretch.start : stretch.stop] = True
     power = _power(pcm.samples)
-    spoken = speaking[_STEP // 2 :: _STEP][: len(power)]
+    spoken = np.zeros(len(power), dtype=bool)
+    for stretch in stretches:
+        spoken[_step_at(stretch.start) : _step_at(stretch.stop)] = True
     pauses = power[~spoken]
     if len(pauses) < 10:  # noqa: PLR2004 (a tenth of a second: too little to tell)
         pauses = np.sort(power)[: len(power) // 10 + 1]
@@ -213,10 +212,15 @@ def measure(pcm: Pcm, stretches: list[Stretch]) -> Quality:
     )
 
 
+def _step_at(sample: int) -> int:
+    """The first of the 10 ms whose middle is this sample or behind it."""
+    return -((_STEP // 2 - sample) // _STEP)
+
+
 def _power(samples: Samples) -> NDArray[np.float64]:
     """Mean square of each 10 ms."""
     steps = samples[: len(samples) // _STEP * _STEP].reshape(-1, _STEP)
-    power: NDArray[np.float64] = np.einsum("ft,ft->f", steps, steps, dtype=np.float64) / _STEP
+    power: NDArray[np.float64] = np.einsum("ft,ft->f", steps, steps).astype(np.float64) / _STEP
     return power
 
 
@@ -232,10 +236,14 @@ def _treble_db(samples: Samples) -> float:
     if not len(frames):
         return 0.0
     window, *bands = _treble_tables()
-    power = np.abs(np.fft.rfft(frames * window))
-    power *= power
-    treble, middle = (float(power[:, band].mean(axis=0).mean()) for band in bands)
+    spectrum = np.fft.rfft(frames * window)
+    parts = spectrum.view(spectrum.real.dtype)  # real and imaginary in turns
+    treble, middle = (_mean_square(parts[:, 2 * band.start : 2 * band.stop]) for band in bands)
     return max(-120.0, 10 * float(np.log10(treble / middle))) if treble > 0 and middle > 0 else -120.0
+
+
+def _mean_square(values: NDArray[np.floating]) -> float:
+    return float(np.einsum("fl,fl->", values, values)) / values.size
 
 
 @cache

@@ -75,8 +75,7 @@ class ConsentBook:
 
     def gate(self, household: HouseholdId, /) -> Gate:
         """Read epoch and consents in one query, so that they are of one moment."""
-        with self._store.database.reader() as tx:
-            rows = tx.execute(_EVERYTHING, {"household": household}).all()
+        rows = self._store.database.ask(_EVERYTHING, household=household)
         if not rows:
             raise NotFound("no such household")
         now = self._store.now()

@@ -43,11 +43,10 @@ class Households:
 
         Raises: NotFound.
         """
-        with self._store.database.reader() as tx:
-            row = tx.execute(_ONE_HOME, {"household": household}).first()
-        if row is None:
+        rows = self._store.database.ask(_ONE_HOME, household=household)
+        if not rows:
             raise NotFound("no such household")
-        return self._view(row)
+        return self._view(rows[0])
 
     def page(self, after: str, limit: int) -> list[HouseholdView]:
         """The next households by id; for the administrator."""
@@ -108,10 +107,10 @@ class People:
         return self._entries(household, _P.c.person_id > after, limit)
 
     def profile(self, household: HouseholdId, person: PersonId, /) -> Profile:
-        with self._store.database.reader() as tx:
-            row = tx.execute(_ONE_PERSON, {"household": household, "person": person}).first()
-        if row is None:
+        rows = self._store.database.ask(_ONE_PERSON, household=household, person=person)
+        if not rows:
             raise NotFound("no such person in this household")
+        row = rows[0]
         content = self._store.vault.open_json(_place(household, person), row.key_id, row.sealed)
         return Profile(
             person, content["display_name"], row.kind, content["locale"], content["preferences"],

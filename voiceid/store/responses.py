@@ -21,9 +21,8 @@ class OwnResponses:
 
     def template(self, household: HouseholdId, intent: str, /) -> ResponseTemplate | None:
         """The household's own texts for an intent; None if it has none."""
-        with self._store.database.reader() as tx:
-            row = tx.execute(_ONE, {"household": household, "wanted": intent}).first()
-        return ResponseTemplate(row.intent, row.personal, row.anonymous) if row else None
+        rows = self._store.database.ask(_ONE, household=household, wanted=intent)
+        return ResponseTemplate(intent, rows[0].personal, rows[0].anonymous) if rows else None
 
     def put(self, actor: Actor, household: HouseholdId, template: ResponseTemplate) -> None:
         """Replace the texts for one intent; the caller has checked that they render."""

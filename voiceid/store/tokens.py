@@ -36,13 +36,15 @@ class Tokens:
         parts = ids.parse_token(token)
         if parts is None:
             return None
-        with self._store.database.reader() as tx:
-            if parts.household is None:
-                row = tx.execute(_ADMIN, {"asked": parts.digest}).first()
-                return Actor("admin", row.token_id) if row and hmac.compare_digest(row.digest, parts.digest) else None
-            row = tx.execute(_TOKEN, {"household": parts.household, "asked": parts.digest}).first()
-            if row is None:
+        if parts.household is None:
+            rows = self._store.database.ask(_ADMIN, asked=parts.digest)
+            known = rows and hmac.compare_digest(rows[0].digest, parts.digest)
+            return Actor("admin", rows[0].token_id) if known else None
+        rows = self._store.database.ask(_TOKEN, household=parts.household, asked=parts.digest)
+        if not rows:
+            with self._store.database.reader() as tx:
                 return self._reviewer(tx, parts.household, parts.digest)
+        row = rows[0]
         if row.expires_at is not None and row.expires_at <= self._store.now():
             return None
         return Actor(row.role, row.token_id, parts.household, row.person_id and PersonId(row.person_id), row.skill)
