@@ -15,7 +15,7 @@ from home import BARS, FixedEncoder, as_served, clip, everything_is_speech, voic
 from voiceid.client import Client
 from voiceid.service import wiring
 from voiceid.service.application import create_app
-from voiceid.service.run import _Http
+from voiceid.service.run import _HTTP
 from voiceid.service.services import Services
 from voiceid.settings import Settings
 
@@ -40,7 +40,7 @@ def running(root: Path, **settings: Any) -> Iterator[Running]:
     assert first is not None
     with socket.create_server(("127.0.0.1", 0)) as listening:
         config = uvicorn.Config(
-            as_served(create_app(services)), log_config=None, access_log=False, http=_Http, ws="websockets-sansio"
+            as_served(create_app(services)), log_config=None, access_log=False, http=_HTTP, ws="websockets-sansio"
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

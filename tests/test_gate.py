@@ -242,7 +242,8 @@ def test_a_stopped_database_is_a_clear_error(home: Home, monkeypatch: pytest.Mon
     def stopped(*_: Any, **__: Any) -> None:
         raise StoreUnavailable
 
-    monkeypatch.setattr(home.services.store.database, "reader", stopped)
+    for way in ("reader", "ask"):
+        monkeypatch.setattr(home.services.store.database, way, stopped)
     answered = home.call("POST", "recognize", home.owner, **home.sound("ada"))
     assert answered.status_code == 503
     assert answered.headers["Retry-After"]

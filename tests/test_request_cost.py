@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from home import Home
-from sqlalchemy import event, text
+from sqlalchemy import event, select, text
 
 from voiceid.errors import StoreUnavailable
-from voiceid.store import consents, ids, people, responses, tokens
+from voiceid.store import consents, ids, people, responses, tables, tokens
 from voiceid.store.database import Database, _plain
 
 GUEST = ["token", "household", "household", "response_template"]
@@ -109,6 +109,28 @@ def test_a_plain_answer_is_the_one_that_sqlalchemy_gives(home: Home) -> None:
     assert found == [2, 1, 1, 1, 1, 0]
     (token,) = database.ask(tokens._TOKEN, household=home.id, asked=digest)
     assert token.expires_at.utcoffset() == timedelta(0)
+
+
+def test_an_answer_that_cannot_be_read_holds_on_to_no_moment(tmp_path: Path) -> None:
+    """A connection that was given back half read would show everybody after it how things were, the consents too."""
+    house = {"key_id": "k", "sealed": b"", "created_at": datetime(2026, 3, 2, tzinfo=UTC), "epoch": 1}
+    table, everything = tables.household, select(tables.household)
+    with closing(Database.in_directory(tmp_path)) as database, closing(Database.in_directory(tmp_path)) as other:
+        with other.writer() as tx:
+            tx.execute(table.insert(), [{"household_id": name, **house} for name in "abc"])
+            tx.execute(text("UPDATE household SET created_at = 'never' WHERE household_id = 'a'"))
+        with pytest.raises(ValueError, match="never") as held:
+            database.ask(everything)
+        with other.writer() as tx:
+            tx.execute(table.update().values(epoch=2, created_at=house["created_at"]))
+        assert {row.epoch for row in database.ask(everything)} == {2}
+        assert held.value
+
+
+def test_a_plain_question_leaves_nothing_open(home: Home) -> None:
+    for given in ({}, {"houshold": home.id}, {"household": home.id, "person": "a"}):
+        with pytest.raises(TypeError, match="household"):
+            home.services.store.database.ask(people._ONE_HOME, **given)
 
 
 def test_a_plain_question_that_fails_is_told_and_lends_nothing(tmp_path: Path) -> None:

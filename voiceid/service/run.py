@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from voiceid.errors import InvalidSettings, VoiceIdError
 from voiceid.service import wiring
@@ -35,8 +34,9 @@ if TYPE_CHECKING:
 _NOISY = ("uvicorn", "alembic", "faiss")
 _MESSAGE_BYTES = 64 * 1024
 """A chunk of sound has 3,200; nothing larger is read into memory first and refused then."""
-_HEAD_BYTES = 64 * 1024
-"""Of a request, before anything comes of them: a line, headers, trailers."""
+_HTTP: Literal["h11"] = "h11"
+"""uvicorn would take httptools wherever that is installed. Its heads have no bound, a trailer counts as a header, even
+`Authorization`, and the body behind an `Upgrade` that nobody offers counts as the next request."""
 _FINISH_S = 10
 """How long a request that is under way may take once the service is told to stop."""
 _HANDSHAKE_S = 10
@@ -92,7 +92,7 @@ def serve(
         names = [*extra_hosts(settings), *(home.names if home else ())]
         config = uvicorn.Config(
             AllowedHosts(Net(Front(services, later)), names), log_config=None, access_log=False, server_header=False,
-            proxy_headers=False, http=_Http, ws=cast("Any", _websocket), ws_max_size=_MESSAGE_BYTES,
+            proxy_headers=False, http=_HTTP, ws=cast("Any", _websocket), ws_max_size=_MESSAGE_BYTES,
             timeout_graceful_shutdown=_FINISH_S,
         )  # fmt: skip
         settled()
@@ -164,32 +164,6 @@ class _Server(uvicorn.Server):
         return await asyncio.get_running_loop().create_server(
             protocol, sock=one, ssl=tls, backlog=self.config.backlog, ssl_handshake_timeout=_HANDSHAKE_S
         )
-
-
-class _Http(HttpToolsProtocol):
-    """uvicorn's HTTP on llhttp, in a fourth less time than on h11, with the bound that h11 has and this lacks."""
-
-    _unused = 0
-    """Bytes that came in since anything came of them."""
-
-    def data_received(self, data: bytes) -> None:
-        """Read on, unless a head has no end."""
-        self._unused += len(data)
-        super().data_received(data)
-        if self._unused > _HEAD_BYTES and not self.transport.is_closing():
-            self.send_400_response("Headers too long.")
-
-    def on_headers_complete(self) -> None:
-        self._unused = 0
-        super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        self._unused = 0
-        super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        self._unused = 0
-        super().on_message_complete()
 
 
 def _websocket(**given: Any) -> asyncio.Protocol:

@@ -75,8 +75,8 @@ class Database:
             with self.reader() as tx:
                 return tx.execute(query, given).all()
         plain = _plain(query)
-        with _translated(), closing(self.engine.raw_connection()) as connection:
-            return plain.rows(connection.cursor(), given)
+        with _translated(), closing(self.engine.raw_connection()) as lent, closing(lent.cursor()) as cursor:
+            return plain.rows(cursor, given)
 
     @contextmanager
     def writer(self, household: HouseholdId | None = None) -> Iterator[Connection]:
@@ -158,13 +158,19 @@ class _Plain:
         compiled, columns = query.compile(dialect=dialect), query.selected_columns
         made = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
         self._text, self._known = str(compiled), compiled.params
+        self._open = {name for name, bound in compiled.binds.items() if bound.required}
         self._made = [(at, process) for at, process in enumerate(made) if process]
         self._row: Any = namedtuple("Row", columns.keys())  # type: ignore[misc]  # noqa: PYI024 named only here
 
     def rows(self, cursor: Any, given: dict[str, str | bytes]) -> list[Any]:
-        """Ask; rows with a name for each value."""
+        """Ask; rows with a name for each value. All are fetched first: a cursor half read holds on to its moment.
+
+        Raises: TypeError, when not exactly what the query leaves open is given.
+        """
+        if given.keys() != self._open:
+            raise TypeError(f"the query leaves open {sorted(self._open)}")
         found = []
-        for values in cursor.execute(self._text, {**self._known, **given}):
+        for values in cursor.execute(self._text, {**self._known, **given}).fetchall():
             row = list(values)
             for at, process in self._made:
                 row[at] = process(row[at])
@@ -184,7 +190,7 @@ def _translated() -> Iterator[None]:
         raise StoreUnavailable(type(error.orig).__name__) from error
     except sqlite3.OperationalError as error:
         raise StoreUnavailable(type(error).__name__) from error
-    except DataError:
+    except (DataError, sqlite3.DataError):
         raise InvalidRequest("a text holds a character, or a number is of a size, that cannot be stored") from None
     except DBAPIError as error:
         if error.connection_invalidated:
