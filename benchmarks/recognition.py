@@ -109,7 +109,7 @@ def _together(
     speech, busy = voices.speech(voices.seconds_of(voices.GUEST, 3)), min(bench.cores, count)
     sound = voices.wav(speech.samples)
     stated = count == _STATED
-    times, seconds = (7, 2.0) if stated else (3, 2.5)
+    times, seconds = (11, 1.5) if stated else (3, 2.5)
     rounds = [
         _round(home, server, bare if stated else None, sound, count, busy, bench.seconds(seconds, 1.5), encoder, speech)
         for _ in range(2 if bench.quick else times)
@@ -153,7 +153,7 @@ def _round(
     home: Household, server: Server, bare: Bare | None, sound: bytes, count: int, busy: int, seconds: float,
     encoder: CamPlusPlus, speech: Speech,
 ) -> _Round:
-    encoder_s = statistics.median(_timed(lambda: encoder.embed(speech)) for _ in range(9))
+    encoder_s = statistics.median(_timed(lambda: encoder.embed(speech)) for _ in range(7))
     found = _found(sound)
     found_s = statistics.median(_timed(lambda: encoder.embed(found)) for _ in range(5))
     at_once_s = _at_once(encoder, speech, busy)
@@ -182,7 +182,7 @@ def _asked(count: int, seconds: float, connect: Callable[[], Callable[[], object
     return (when[-1] - when[0]) / (len(when) - 1), [wait for _, wait in answered]
 
 
-def _at_once(encoder: CamPlusPlus, speech: Speech, busy: int, times: int = 9) -> float:
+def _at_once(encoder: CamPlusPlus, speech: Speech, busy: int, times: int = 7) -> float:
     """Seconds per embedding when so many threads compute one after the other."""
 
     def several() -> None:
