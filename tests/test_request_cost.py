@@ -1,7 +1,8 @@
 """What one request may cost beside the encoder: how often it reads, and that no statement is built for it alone."""
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from sqlalchemy import event, select, text
 
 from voiceid.errors import StoreUnavailable
 from voiceid.store import consents, ids, people, responses, tables, tokens
-from voiceid.store.database import Database, _plain
+from voiceid.store.database import Database, WouldWait, _plain
 
 GUEST = ["token", "household", "household", "response_template"]
 """Who calls; consents, after encoding; the household's language; its own texts."""
@@ -45,7 +46,9 @@ class Read:
 
 @contextmanager
 def read(home: Home) -> Iterator[Read]:
-    found, before, engine = Read(), _plain.cache_info().misses, home.services.store.database.engine
+    database = home.services.store.database
+    found, before, engine, own = Read(), _plain.cache_info().misses, database.engine, database._own
+    assert own, "the loop has asked before"
 
     def seen(words: str) -> None:
         if not words.startswith(("BEGIN", "ROLLBACK", "PRAGMA")):
@@ -66,11 +69,13 @@ def read(home: Home) -> Iterator[Read]:
     heard = ((pool, "checkout", lent), (pool, "checkin", returned), (engine, "before_cursor_execute", asked))
     for one in heard:
         event.listen(*one)
+    own.set_trace_callback(seen)
     try:
         yield found
     finally:
         for one in heard:
             event.remove(*one)
+        own.set_trace_callback(None)
         found.compiled = _plain.cache_info().misses - before
 
 
@@ -140,3 +145,82 @@ def test_a_plain_question_that_fails_is_told_and_lends_nothing(tmp_path: Path) -
         for _ in range(20):  # more than there are connections
             with pytest.raises(StoreUnavailable, match="OperationalError"):
                 database.ask(people._ONE_HOME, household="a")
+
+
+def test_who_calls_is_told_at_once_though_every_connection_is_lent(home: Home) -> None:
+    """By the loop itself: nobody who waits for a connection keeps it waiting."""
+    home.hears("eve")
+    database = home.services.store.database
+    with ExitStack() as lent:
+        for _ in range(15):  # as many as SQLAlchemy lends
+            lent.enter_context(database.engine.connect())
+        path = f"/v1/households/{home.id}/recognize"
+        assert home.client.post(path, headers=home.owner).json()["type"] == "/problems/empty-audio"
+
+
+def test_what_is_told_at_once_is_of_now(tmp_path: Path) -> None:
+    """What another process has committed counts, a token taken back above all."""
+    house = {"household_id": "a", "key_id": "k", "sealed": b"", "created_at": datetime(2026, 3, 2, tzinfo=UTC)}
+    with closing(Database.in_directory(tmp_path)) as database, closing(Database.in_directory(tmp_path)) as other:
+        for epoch in (1, 2):
+            with other.writer() as tx:
+                tx.execute(tables.household.delete())
+                tx.execute(tables.household.insert().values(epoch=epoch, **house))
+            with database.at_once():
+                assert [row.epoch for row in database.ask(select(tables.household))] == [epoch]
+
+
+def test_at_once_nothing_is_waited_for_and_nothing_written(tmp_path: Path) -> None:
+    with closing(Database.in_directory(tmp_path)) as database:
+        with database.at_once():
+            assert database.ask(people._ONE_HOME, household="a") == []
+            for waits in (database.reader, database.writer):
+                with pytest.raises(WouldWait), waits():
+                    pytest.fail("lent")
+            own = database._own
+            assert own
+            with pytest.raises(sqlite3.OperationalError, match="readonly"):
+                own.execute("DELETE FROM household")
+        with database.reader():
+            pass  # outside, everything as ever
+
+
+def test_one_thread_at_a_time_is_told_at_once(tmp_path: Path) -> None:
+    """Everybody else may wait, instead of opening one more connection each."""
+    with closing(Database.in_directory(tmp_path)) as database, database.at_once():
+        with database._at_once, pytest.raises(WouldWait):
+            database.ask(people._ONE_HOME, household="a")
+        assert database.ask(people._ONE_HOME, household="a") == []
+
+
+def test_a_locked_database_is_left_to_who_may_wait(tmp_path: Path) -> None:
+    with closing(Database.in_directory(tmp_path)) as database:
+        database.engine.dispose()
+        with closing(sqlite3.connect(tmp_path / "voiceid.db", isolation_level=None)) as alone, database.at_once():
+            alone.execute("PRAGMA journal_mode=DELETE")  # as it is, nobody could lock it against reading
+            alone.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(WouldWait):
+                database.ask(people._ONE_HOME, household="a")
+            alone.execute("ROLLBACK")
+            assert database.ask(people._ONE_HOME, household="a") == []
+
+
+def test_who_may_wait_hears_what_is_wrong(tmp_path: Path) -> None:
+    """Not told at once, the caller is looked up in a thread, and the failure is told as ever."""
+    with Home(tmp_path) as home:
+        with home.services.store.database.writer() as tx:
+            tx.execute(text("ALTER TABLE token RENAME TO elsewhere"))
+        answer = home.client.post(f"/v1/households/{home.id}/recognize", headers=home.owner)
+        assert (answer.status_code, answer.json()["type"]) == (503, "/problems/store-unavailable")
+
+
+def test_nothing_is_left_beside_the_database(tmp_path: Path) -> None:
+    """Whoever may only read cannot clear away what was written ahead, so it must not be the last to leave."""
+    database = Database.in_directory(tmp_path)
+    with database.at_once():
+        database.ask(people._ONE_HOME, household="a")
+    database.close()
+    assert [file.name for file in tmp_path.iterdir()] == ["voiceid.db"]
+    with database.at_once():
+        assert database.ask(people._ONE_HOME, household="a") == []  # as others it is opened anew
+    database.close()
