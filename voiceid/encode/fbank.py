@@ -17,10 +17,13 @@ _LOWEST_HZ = 20.0
 _PREEMPHASIS = 0.97
 _FLOOR = np.finfo(np.float32).eps  # Kaldi's floor under the energy of a bin
 _BLOCK = 75
-"""Frames that are worked on at once: few enough to stay in the processor's cache, many enough for few calls."""
+"""Frames whose spectrum is computed at once: few enough to stay in the processor's cache."""
+_STRETCH = 8 * _BLOCK
+"""Frames of all else: many, for each call gives up Python's lock and may wait for it; and so few that a long clip
+takes no more memory."""
 _BANDS = 4
 """Parts of the filterbank. Each needs few lines of the spectrum, which spares three quarters of the products; and each
-product is so small that BLAS starts no threads, whose contention costs five times the product."""
+block's product is so small that BLAS starts no threads, whose contention costs five times the product."""
 
 
 def log_mel(samples: Samples) -> NDArray[np.float32]:
@@ -35,35 +38,41 @@ def log_mel(samples: Samples) -> NDArray[np.float32]:
     if count < 1:
         raise ValueError("less than one frame")
     mel = np.empty((count, BINS), dtype=np.float32)
-    padded = np.zeros((min(count, _BLOCK), _FFT))
-    power = np.empty((len(padded), _FFT // 2), dtype=np.float32)
-    for row in range(0, count, _BLOCK):
-        energies = mel[row : row + _BLOCK]
-        here = slice(len(energies))
-        _window_into(padded[here, :FRAME], samples[row * STEP :])
-        squares = np.fft.rfft(padded[here], axis=1).view(np.float64)  # numpy's FFT in single is six times slower
-        squares *= squares
-        np.add(squares[:, 0:_FFT:2], squares[:, 1:_FFT:2], out=power[here], casting="same_kind")
+    for row in range(0, count, _STRETCH):
+        part = mel[row : row + _STRETCH]
+        power = _power(samples[row * STEP :], len(part))
+        energies = np.empty((*power.shape[:2], BINS), dtype=np.float32)
         for lines, bins, triangles in _filters():
-            np.matmul(power[here, lines], triangles, out=energies[:, bins])
+            np.matmul(power[:, :, lines], triangles, out=energies[:, :, bins])
+        part[:] = energies.reshape(-1, BINS)[: len(part)]
     np.maximum(mel, _FLOOR, out=mel)
     return np.log(mel, out=mel)
 
 
-def _window_into(windowed: NDArray[np.float64], samples: Samples) -> None:
-    """Fill as many frames as there are rows, shape (frames, 400), from the first samples on.
+def _power(samples: Samples, count: int) -> NDArray[np.float32]:
+    """The power spectrum of the first so many frames, by blocks: shape (ceil(count / 75), 75, 256), 0 behind the last.
 
     Source: with m the mean of a frame, (x[n] - m) - 0.97 (x[n-1] - m) = x[n] - 0.97 x[n-1] - 0.03 m: what each of
     two or three frames would subtract from a sample again is subtracted once. A frame's own first sample has none
     before it; but there the window is 0.
     """
-    sound = samples[: FRAME + STEP * (len(windowed) - 1)].astype(np.float64)
+    sound = samples[: FRAME + STEP * (count - 1)].astype(np.float64)
     rising = np.zeros_like(sound)
     np.multiply(sound[:-1], _PREEMPHASIS, out=rising[1:])
     np.subtract(sound[1:], rising[1:], out=rising[1:])
-    offsets = (1 - _PREEMPHASIS) / FRAME * _overlapping(sound).sum(axis=1)
-    np.subtract(_overlapping(rising), offsets[:, None], out=windowed)
-    windowed *= _window()
+    offsets = (1 - _PREEMPHASIS) / FRAME * _overlapping(sound).sum(axis=1, keepdims=True)
+    frames, window = _overlapping(rising), _window()
+    power = np.zeros((-(-count // _BLOCK), _BLOCK, _FFT // 2), dtype=np.float32)
+    padded = np.zeros((min(count, _BLOCK), _FFT))
+    for row, lines in zip(range(0, count, _BLOCK), power, strict=True):
+        block = slice(row, row + _BLOCK)
+        windowed = padded[: len(frames[block])]
+        np.subtract(frames[block], offsets[block], out=windowed[:, :FRAME])
+        windowed[:, :FRAME] *= window
+        squares = np.fft.rfft(windowed, axis=1).view(np.float64)  # numpy's FFT in single is six times slower
+        squares *= squares
+        np.add(squares[:, 0:_FFT:2], squares[:, 1:_FFT:2], out=lines[: len(windowed)], casting="same_kind")
+    return power
 
 
 def _overlapping(sound: NDArray[np.float64]) -> NDArray[np.float64]:
