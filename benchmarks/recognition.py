@@ -6,8 +6,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 
 from benchmarks import voices
 from benchmarks.bare import Bare
@@ -21,6 +23,8 @@ from voiceid.decode import decode
 from voiceid.encode.campplus import CamPlusPlus
 from voiceid.types import Speech
 
+Connect = Callable[[], Callable[[], object]]
+"""Makes a client: a connection, and a call that asks over it."""
 P50 = 1.5
 P50_WAV, P50_CODED = 1.25, 1.35
 RESIDENT_MB = 200.0
@@ -28,6 +32,10 @@ THROUGHPUT = 0.92
 CLIENTS = (1, 2, 4, 8, 16)
 _STATED = 8
 """Clients of whom the goal speaks."""
+_WHOLE = ": time per answer"
+_BARE_ROW = " of bare FastAPI around the encoder"
+_APART_ROW = " of as many services as cores, an encoder each"
+"""How the rows are called, behind the number of clients."""
 _PEER = "encoder alone on the same speech"
 _REQUESTS, _REQUESTS_QUICK = 100, 30
 _ENROLLED = {"ada": "none", "ben": "18_months"}
@@ -56,12 +64,11 @@ def recognition(bench: Bench) -> Iterator[Row]:
         for form in () if bench.quick else ("MP3", "Opus"):
             yield _one(bench, home, encoder, f"a guest, {form}", voices.GUEST, P50_CODED, form)
         yield from _resident(bench, home, server)
-        with Bare() as bare:
-            for count in (_STATED,) if bench.quick else CLIENTS:
-                if bench.left_s <= 0:
-                    yield missing_row(f"{count} clients: time per answer", "ms", "not measured: the time was up")
-                    continue
-                yield from _together(bench, home, server, bare, encoder, count)
+        for count in (_STATED,) if bench.quick else CLIENTS:
+            if bench.left_s <= 0:
+                yield missing_row(f"{count} clients: time per answer", "ms", "not measured: the time was up")
+                continue
+            yield from _together(bench, home, server, encoder, count)
         yield from under_load(bench, home, server)
 
 
@@ -102,68 +109,87 @@ def _ask_on(home: Household, most: int) -> None:
         home.recognize(sound)
 
 
-def _together(
-    bench: Bench, home: Household, server: Server, bare: Bare, encoder: CamPlusPlus, count: int
-) -> Iterator[Row]:
-    """So many clients, in turns with the encoder alone, which tells the capacity; and with a bare service around it."""
+def _together(bench: Bench, home: Household, server: Server, encoder: CamPlusPlus, count: int) -> Iterator[Row]:
+    """So many clients, in turns with the encoder alone, which tells the capacity; and with what else may be asked."""
     speech, busy = voices.speech(voices.seconds_of(voices.GUEST, 3)), min(bench.cores, count)
     sound = voices.wav(speech.samples)
     stated = count == _STATED
     times, seconds = (11, 1.5) if stated else (3, 2.5)
-    rounds = [
-        _round(home, server, bare if stated else None, sound, count, busy, bench.seconds(seconds, 1.5), encoder, speech)
-        for _ in range(2 if bench.quick else times)
-    ]
-    alone = [one.encoder_s / busy for one in rounds]
-    found = [one.found_s / busy for one in rounds]
+    with ExitStack() as running:
+        asked: dict[str, Connect] = {_WHOLE: lambda: partial(home.recognize, sound, by=server.caller(home.token))}
+        if stated:
+            bare = running.enter_context(Bare())
+            asked[_BARE_ROW] = lambda: partial(bare.caller(), sound)
+        if stated and not bench.quick:
+            asked[_APART_ROW] = _apart(bench, busy, running, sound)
+        rounds = [
+            _round(asked, count, busy, bench.seconds(seconds, 1.5), encoder, speech, _found(sound))
+            for _ in range(2 if bench.quick else times)
+        ]
+    alone, took = [one.encoder_s / busy for one in rounds], [one.took_s[_WHOLE] for one in rounds]
     goal, peer = Goal("ratio", round(1 / THROUGHPUT, 3)), f"encoder alone on {busy} of {bench.cores} cores"
-    took = [one.took_s for one in rounds]
-    yield timed_row(f"{count} clients: time per answer", paired(took, alone), peer, goal if stated else None)
+    name = f"{count} clients{_WHOLE}"
+    yield timed_row(name, paired(took, alone), peer, goal if stated else None)
     if stated:
-        peer_found = "encoder alone on the speech found in it"
-        yield timed_row(f"{count} clients: time per answer", paired(took, found), peer_found)
-        at_once = paired(took, [one.at_once_s for one in rounds])
-        yield timed_row(f"{count} clients: time per answer", at_once, f"encoders on {busy} cores at once")
-        least = [one.bare_s for one in rounds]
-        yield timed_row(f"{count} clients: time per answer", paired(took, least), "bare FastAPI around the encoder")
-        yield timed_row(f"{count} clients of bare FastAPI around the encoder", paired(least, alone), peer)
+        found, at_once = [one.found_s / busy for one in rounds], [one.at_once_s for one in rounds]
+        yield timed_row(name, paired(took, found), "encoder alone on the speech found in it")
+        yield timed_row(name, paired(took, at_once), f"encoders on {busy} cores at once")
+        bare_s = [one.took_s[_BARE_ROW] for one in rounds]
+        yield timed_row(name, paired(took, bare_s), "bare FastAPI around the encoder")
+    for other in [name for name in asked if name != _WHOLE]:
+        yield timed_row(f"{count} clients{other}", paired([one.took_s[other] for one in rounds], alone), peer)
     waits = sorted(wait for one in rounds for wait in one.waits_s)
     p50, p90, p99 = (waits[min(len(waits) - 1, int(len(waits) * part))] * 1000 for part in (0.5, 0.9, 0.99))
     yield plain_row(f"{count} clients: p99 (p50 {p50:.0f}, p90 {p90:.0f} ms)", p99, "ms", "its own p50", p50)
+
+
+def _apart(bench: Bench, services: int, running: ExitStack, sound: bytes) -> Connect:
+    """As many services of one encoder each, who share the clients: what is lost where encoders share a process."""
+    homes = []
+    for _ in range(services):
+        server = running.enter_context(Server(bench.folder("apart"), VOICEID_ENCODERS="1"))
+        homes.append((server, Household(server)))
+        for who, retention in _ENROLLED.items():
+            homes[-1][1].enroll(who, retention)
+    turn = cycle(homes)
+
+    def connect() -> Callable[[], object]:
+        server, home = next(turn)
+        return partial(home.recognize, sound, by=server.caller(home.token))
+
+    return connect
 
 
 @dataclass(frozen=True, slots=True)
 class _Round:
     """Some seconds with so many clients."""
 
-    took_s: float
-    """Seconds per answer, while everybody asks."""
+    took_s: dict[str, float]
+    """Seconds per answer of each who was asked, while everybody asks."""
     waits_s: list[float]
+    """How long each waited for the whole service."""
     encoder_s: float
     """Seconds of one encoder for all that is sent, with the machine to itself."""
     found_s: float
     """The same for what the speech check leaves of it, which is what the service encodes."""
     at_once_s: float
     """Seconds per embedding of as many encoders at once as there are cores to use."""
-    bare_s: float
-    """Seconds per answer of a bare service; 0, where none was asked."""
 
 
 def _round(
-    home: Household, server: Server, bare: Bare | None, sound: bytes, count: int, busy: int, seconds: float,
-    encoder: CamPlusPlus, speech: Speech,
+    asked: dict[str, Connect], count: int, busy: int, seconds: float, encoder: CamPlusPlus, speech: Speech,
+    found: Speech,
 ) -> _Round:
     encoder_s = statistics.median(_timed(lambda: encoder.embed(speech)) for _ in range(7))
-    found = _found(sound)
     found_s = statistics.median(_timed(lambda: encoder.embed(found)) for _ in range(5))
     at_once_s = _at_once(encoder, speech, busy)
     seconds = max(seconds, 3 * count * encoder_s)
-    took_s, waits = _asked(count, seconds, lambda: partial(home.recognize, sound, by=server.caller(home.token)))
-    bare_s = _asked(count, seconds, lambda: partial(bare.caller(), sound))[0] if bare else 0.0
-    return _Round(took_s, waits, encoder_s, found_s, at_once_s, bare_s)
+    all_of_it = {name: _asked(count, seconds, connect) for name, connect in asked.items()}
+    took_s = {name: each_s for name, (each_s, _) in all_of_it.items()}
+    return _Round(took_s, all_of_it[_WHOLE][1], encoder_s, found_s, at_once_s)
 
 
-def _asked(count: int, seconds: float, connect: Callable[[], Callable[[], object]]) -> tuple[float, list[float]]:
+def _asked(count: int, seconds: float, connect: Connect) -> tuple[float, list[float]]:
     """Seconds per answer while so many clients ask again at once, and how long each waited.
 
     From the first answer to the last before the end: afterwards fewer and fewer ask, and processors idle.
@@ -183,13 +209,18 @@ def _asked(count: int, seconds: float, connect: Callable[[], Callable[[], object
 
 
 def _at_once(encoder: CamPlusPlus, speech: Speech, busy: int, times: int = 7) -> float:
-    """Seconds per embedding when so many threads compute one after the other."""
+    """Seconds per embedding when so many threads compute one after the other; the median of each, while all do."""
+    taken: list[tuple[float, float]] = []
+    ended: list[float] = []
 
     def several() -> None:
         for _ in range(times):
-            encoder.embed(speech)
+            took_s = _timed(partial(encoder.embed, speech))
+            taken.append((time.perf_counter(), took_s))
+        ended.append(time.perf_counter())
 
-    return _timed(partial(_all, busy, several)) / (busy * times)
+    _all(busy, several)
+    return statistics.median(took_s for at, took_s in taken if at <= min(ended)) / busy
 
 
 def _all(count: int, work: Callable[[], None]) -> None:
