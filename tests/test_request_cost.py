@@ -1,7 +1,12 @@
 """What one request may cost beside the encoder: how often it reads, and that no statement is built for it alone."""
 
+import os
+import secrets
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,6 +18,7 @@ from home import Home
 from sqlalchemy import event, select, text
 
 from voiceid.errors import StoreUnavailable
+from voiceid.service.allocator import ENVIRONMENT
 from voiceid.store import consents, ids, people, responses, tables, tokens
 from voiceid.store.database import Database, WouldWait, _plain
 
@@ -214,6 +220,23 @@ def test_who_may_wait_hears_what_is_wrong(tmp_path: Path) -> None:
         assert (answer.status_code, answer.json()["type"]) == (503, "/problems/store-unavailable")
 
 
+def test_only_who_asks_at_once_is_not_kept_waiting(tmp_path: Path) -> None:
+    with closing(Database.in_directory(tmp_path)) as database:
+        with database.at_once(), ThreadPoolExecutor(1) as another:
+            assert another.submit(_read, database).result() == 0
+        with pytest.raises(TypeError), database.at_once():
+            database.ask(people._ONE_HOME)
+        assert _read(database) == 0, "what failed is over"
+        database.fill()
+        assert database._own
+        assert database._own.execute("PRAGMA busy_timeout").fetchone() == (0,)
+
+
+def _read(database: Database) -> int:
+    with database.reader() as tx:
+        return len(tx.execute(select(tables.household)).all())
+
+
 def test_nothing_is_left_beside_the_database(tmp_path: Path) -> None:
     """Whoever may only read cannot clear away what was written ahead, so it must not be the last to leave."""
     database = Database.in_directory(tmp_path)
@@ -221,6 +244,53 @@ def test_nothing_is_left_beside_the_database(tmp_path: Path) -> None:
         database.ask(people._ONE_HOME, household="a")
     database.close()
     assert [file.name for file in tmp_path.iterdir()] == ["voiceid.db"]
-    with database.at_once():
-        assert database.ask(people._ONE_HOME, household="a") == []  # as others it is opened anew
+    with database.at_once(), pytest.raises(WouldWait):
+        database.ask(people._ONE_HOME, household="a")
+    assert database.ask(people._ONE_HOME, household="a") == []
     database.close()
+    assert [file.name for file in tmp_path.iterdir()] == ["voiceid.db"]
+
+
+READS = """
+import sqlite3, subprocess, sys
+from pathlib import Path
+from voiceid.store import tokens
+from voiceid.store.database import Database
+home, marker = Path(sys.argv[1]), sys.argv[2].encode()
+
+def copies():
+    found = 0
+    with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", 0) as memory:
+        for line in maps:
+            stretch, rights, *_ = line.split()
+            if rights.startswith("rw") and "[v" not in line:
+                begin, end = (int(one, 16) for one in stretch.split("-"))
+                memory.seek(begin)
+                found += memory.read(end - begin).count(marker)
+    return found
+
+def elsewhere(words):
+    script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2]); c.close()"
+    subprocess.run([sys.executable, "-c", script, str(home / "voiceid.db"), words], check=True)
+
+database = Database.in_directory(home)
+before = copies()
+label = "'" + sys.argv[2][:9] + "' || '" + sys.argv[2][9:] + "'"  # the whole of it is never in a statement
+elsewhere(f"INSERT INTO token SELECT 'a', 't', 'owner', x'01', NULL, NULL, {label}, '2026-01-01 00:00:00.000000', NULL")
+with database.at_once():
+    (row,) = database.ask(tokens._TOKEN, household="a", asked=bytes([1]))
+assert row.label == sys.argv[2]
+del row
+elsewhere("PRAGMA secure_delete=ON; DELETE FROM token; PRAGMA wal_checkpoint(TRUNCATE)")
+with database.at_once():
+    assert not database.ask(tokens._TOKEN, household="a", asked=bytes([1]))
+print(copies() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="this system does not show a process its memory")
+def test_a_row_deleted_since_does_not_stay_with_who_asked_at_once(tmp_path: Path) -> None:
+    """The pages that it was read from are freed, and the allocator of the service overwrites them."""
+    words = [sys.executable, "-c", READS, str(tmp_path), secrets.token_hex(9)]
+    told = subprocess.run(words, env=os.environ | ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert (told.stdout, told.stderr) == ("0\n", "")

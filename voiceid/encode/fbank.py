@@ -50,7 +50,8 @@ def log_mel(samples: Samples) -> NDArray[np.float32]:
 
 
 def _power(samples: Samples, count: int) -> NDArray[np.float32]:
-    """The power spectrum of the first so many frames, by blocks: shape (ceil(count / 75), 75, 256), 0 behind the last.
+    """The power spectrum of the first so many frames, by blocks: shape (ceil(count / 75), 75, 256), 0 behind the
+    last; of fewer than 75 frames (1, count, 256).
 
     Source: with m the mean of a frame, (x[n] - m) - 0.97 (x[n-1] - m) = x[n] - 0.97 x[n-1] - 0.03 m: what each of
     two or three frames would subtract from a sample again is subtracted once. A frame's own first sample has none
@@ -62,7 +63,7 @@ def _power(samples: Samples, count: int) -> NDArray[np.float32]:
     np.subtract(sound[1:], rising[1:], out=rising[1:])
     offsets = (1 - _PREEMPHASIS) / FRAME * _overlapping(sound).sum(axis=1, keepdims=True)
     frames, window = _overlapping(rising), _window()
-    power = np.zeros((-(-count // _BLOCK), _BLOCK, _FFT // 2), dtype=np.float32)
+    power = np.zeros((-(-count // _BLOCK), min(count, _BLOCK), _FFT // 2), dtype=np.float32)
     padded = np.zeros((min(count, _BLOCK), _FFT))
     for row, lines in zip(range(0, count, _BLOCK), power, strict=True):
         block = slice(row, row + _BLOCK)

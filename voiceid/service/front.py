@@ -21,6 +21,7 @@ from voiceid.ports import Actor
 from voiceid.service.answering import ID, answered, as_json, listen, may_recognize, wish
 from voiceid.service.body import audio_body, capped
 from voiceid.service.services import Services
+from voiceid.service.sessions import with_our_cookies
 from voiceid.service.wiring import alive
 from voiceid.store.database import WouldWait
 from voiceid.types import HouseholdId
@@ -43,6 +44,8 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what is ours, hand on the rest."""
+        if any(name == b"cookie" for name, _ in scope.get("headers", ())):
+            scope = with_our_cookies(scope)
         match scope["type"], scope.get("method"), "" if scope.get("root_path") else scope.get("path", ""):
             case "websocket", _, path if found := _LISTEN.fullmatch(path):
                 await listen(WebSocket(self._ours(scope, **found.groupdict()), receive, send), found["household"])

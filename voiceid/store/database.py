@@ -56,6 +56,7 @@ class Database:
         self._at_once = threading.Lock()
         self._own: sqlite3.Connection | None = None
         """What is asked at once, by one thread at a time: those that are lent may all be lent."""
+        self._closed = False
         with _translated():
             migrate.upgrade(self.engine)
 
@@ -100,7 +101,7 @@ class Database:
         """Let this thread ask() without waiting: for the event loop, which would keep everybody else waiting.
 
         The embedded database answers in a tenth of a millisecond, which another thread takes longer to be woken for;
-        but not while somebody has locked it, and a server never.
+        but not while somebody has locked it or asks at once as well, and a server never.
         Raises: WouldWait, then and for everything but ask(); whoever asks can do so again in a thread that may wait.
         """
         self._here.at_once = True
@@ -148,7 +149,7 @@ class Database:
             self._turns.release()
 
     def fill(self) -> None:
-        """Open as many connections as are kept, so that the files held open do not grow with who comes at once.
+        """Open all connections that are kept, so that the files held open do not grow with who comes at once.
 
         Of the embedded database alone: a server's connections are others' as well.
         """
@@ -157,20 +158,23 @@ class Database:
             with _translated(), ExitStack() as held:
                 for _ in range(pool.size()):
                     held.enter_context(self.engine.connect())
+                with self._at_once:
+                    self._own = self._own or _only_reads(self.engine)
 
     def close(self) -> None:
         with self._at_once:  # first: the last to leave puts what was written in its place, and this one may not write
+            self._closed = True
             if self._own is not None:
                 self._own.close()
-            self._own = None
         self.engine.dispose()
 
     def _asked_at_once(self, plain: "_Plain", given: dict[str, str | bytes]) -> Sequence[Any]:
         if not self._at_once.acquire(blocking=False):
             raise WouldWait
         try:
-            if self._own is None:
-                self._own = _only_reads(self.engine)
+            if self._closed:
+                raise WouldWait
+            self._own = self._own or _only_reads(self.engine)
             with closing(self._own.cursor()) as cursor:
                 return plain.rows(cursor, given)
         except sqlite3.OperationalError as error:
@@ -252,11 +256,17 @@ def _translated() -> Iterator[None]:
 
 
 def _only_reads(engine: Engine) -> sqlite3.Connection:
-    """A further connection to the embedded database, which writes nothing and waits for nobody."""
+    """A further connection to the embedded database, which writes nothing, and keeps no page that it has read.
+
+    It gives up at once where somebody has locked the database.
+    """
     path = Path(engine.url.database or "").resolve()
-    return sqlite3.connect(
+    own = sqlite3.connect(
         f"{path.as_uri()}?mode=ro", uri=True, timeout=0, isolation_level=None, check_same_thread=False
     )
+    own.execute("PRAGMA temp_store=MEMORY")
+    own.execute("PRAGMA cache_size=0")  # read rarely enough that a row deleted since would stay for good
+    return own
 
 
 def _engine(url: str) -> Engine:
