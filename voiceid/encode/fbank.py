@@ -50,9 +50,9 @@ def log_mel(samples: Samples) -> NDArray[np.float32]:
 
 
 def _power(samples: Samples, count: int) -> NDArray[np.float32]:
-    """The power spectrum of the first so many frames, by blocks: shape (ceil(count / 75), 75, 256), 0 behind the
-    last; of fewer than 75 frames (1, count, 256).
+    """The power spectrum of the first so many frames, by blocks.
 
+    Shapes: (n,) -> (ceil(count / 75), 75, 256), 0 behind the last frame; (1, count, 256) of fewer than 75.
     Source: with m the mean of a frame, (x[n] - m) - 0.97 (x[n-1] - m) = x[n] - 0.97 x[n-1] - 0.03 m: what each of
     two or three frames would subtract from a sample again is subtracted once. A frame's own first sample has none
     before it; but there the window is 0.
