@@ -56,6 +56,20 @@ def test_each_score_is_a_product_of_its_own(*, narrow: bool, others: int) -> Non
     assert found.people[found.scores.argmax()] == best
 
 
+@pytest.mark.parametrize("narrow", [False, True])
+def test_a_score_is_the_same_to_the_last_digit_whoever_is_compared_beside(*, narrow: bool) -> None:
+    """Voices that stand one behind the other are scored in one go, others one by one."""
+    index = built(BOTH_VIEWS, NAMES)
+
+    def scores(people: list[PersonId]) -> dict[PersonId, float]:
+        found = index.nearest(PROBE, among=permit(people), narrow=narrow)
+        return dict(zip(found.people, found.scores.tolist(), strict=True))
+
+    everybody = scores(NAMES)
+    for people in (NAMES[::2], NAMES[1::3], NAMES[5:17], NAMES[3:4], [NAMES[0], NAMES[-1]], NAMES[30:]):
+        assert scores(people) == {name: everybody[name] for name in people}
+
+
 def test_a_permit_counts_for_its_own_search_alone() -> None:
     """What was worked out for one is not used for another of the same epoch, the same size or the same household."""
     index = built(None, NAMES)

@@ -85,10 +85,14 @@ class Index:
         bars = self.bars.narrow if self.bars and narrow else self.bars
         asked = _project(bars)(probe.vector.reshape(1, flat.d).astype(np.float32))
         scores = np.empty(len(rows), dtype=np.float32)
-        faiss = searcher()
-        pointers = (faiss.swig_ptr(array) for array in (asked, scores, rows))
+        faiss, first = searcher(), int(rows[0])
+        asked_at, scores_at = faiss.swig_ptr(asked), faiss.swig_ptr(scores)
         faiss.omp_set_num_threads(1)  # for this thread: waiting for others cost 20 ms on a busy machine, the search 0.1
-        flat.compute_distance_subset(1, next(pointers), len(rows), next(pointers), next(pointers))
+        if int(rows[-1]) - first + 1 == len(rows):  # one behind the other: the same products, in less time
+            begin = faiss.swig_ptr(self._vectors()[first:]) if first else flat.get_xb()
+            faiss.fvec_inner_products_ny(scores_at, asked_at, begin, flat.d, len(rows))
+        else:
+            flat.compute_distance_subset(1, asked_at, len(rows), scores_at, faiss.swig_ptr(rows))
         everybody = len(rows) == len(self.people)
         people = self.people if everybody else tuple(self.people[row % len(self.people)] for row in rows)
         return Matches(people, scores.astype(np.float64))
