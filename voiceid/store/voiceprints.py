@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import bindparam, select
+from sqlalchemy import and_, bindparam, select
 
 from voiceid.errors import Unreadable
 from voiceid.store import tables
@@ -17,22 +18,17 @@ from voiceid.views import VoiceprintView
 
 _V, _A = tables.voiceprint, tables.adaptation
 _THESE = (
-    select(_V)
-    .where(
-        _V.c.household_id == bindparam("household"), _V.c.encoder == bindparam("model"),
-        _V.c.person_id.in_(bindparam("people", expanding=True)), tables.spared(_V),
+    select(
+        _V, _A.c.adaptation_id, _A.c.key_id.label("added_key_id"), _A.c.sealed.label("added_sealed"), _A.c.expires_at
     )
-    .order_by(_V.c.person_id)
+    .select_from(_V.outerjoin(_A, and_(
+        _A.c.household_id == _V.c.household_id, _A.c.person_id == _V.c.person_id,
+        _A.c.voiceprint_id == _V.c.voiceprint_id, tables.spared(_A),
+    )))
+    .where(_V.c.household_id == bindparam("household"), _V.c.encoder == bindparam("model"), tables.spared(_V))
+    .order_by(_V.c.person_id, _V.c.voiceprint_id, _A.c.created_at)
 )  # fmt: skip
-_ADDED = (
-    select(_A)
-    .where(
-        _A.c.household_id == bindparam("household"), _A.c.person_id.in_(bindparam("people", expanding=True)),
-        _A.c.expires_at > bindparam("now"), tables.spared(_A),
-    )
-    .order_by(_A.c.created_at)
-)  # fmt: skip
-"""Built once: every household that is not in memory is read by them."""
+"""Voiceprints, and a row for each addition to one. Built once: every household that is not in memory is read by it."""
 _log = logging.getLogger(__name__)
 
 
@@ -49,16 +45,14 @@ class VoiceprintShelf:
         """
         if not people:
             return []
-        asked = {"household": household, "people": sorted(people)}
-        with self._store.database.reader() as tx:
-            rows = tx.execute(_THESE, asked | {"model": model_id}).all()
-            additions = tx.execute(_ADDED, asked | {"now": self._store.now()}).all()
+        rows = self._store.database.ask(_THESE, household=household, model=model_id)
         found = []
-        for row in rows:
+        for _, same in groupby((row for row in rows if row.person_id in people), key=lambda row: row.voiceprint_id):
+            first, *more = same
             try:
-                takes = self._takes(household, row)
-                added = self._added(household, row, additions, takes.shape[1:])
-                found.append(Voiceprint(PersonId(row.person_id), model_id, takes[:, 0], takes[:, 1], added))
+                takes = self._takes(household, first)
+                added = self._added(household, [first, *more], takes.shape[1:])
+                found.append(Voiceprint(PersonId(first.person_id), model_id, takes[:, 0], takes[:, 1], added))
             except (Unreadable, ValueError):
                 _log.warning("a voiceprint cannot be read and names nobody", extra={"household": household})
         return found
@@ -82,17 +76,15 @@ class VoiceprintShelf:
         flat = np.frombuffer(self._store.vault.open(place, row.key_id, row.sealed), dtype="<f4")
         return flat.reshape(row.takes, 2, -1)
 
-    def _added(
-        self, household: HouseholdId, voiceprint: Any, additions: Sequence[Any], shape: tuple[int, ...]
-    ) -> NDArray[np.float32]:
-        """What later requests added to one voiceprint, shape (n, *shape)."""
-        found = [np.zeros((0, *shape), np.float32)]
-        for row in additions:
-            if row.voiceprint_id != voiceprint.voiceprint_id:
+    def _added(self, household: HouseholdId, rows: Sequence[Any], shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """What later requests added to one voiceprint, shape (n, *shape); its rows have one addition each, or none."""
+        found, now = [np.zeros((0, *shape), np.float32)], self._store.now()
+        for row in rows:
+            if row.adaptation_id is None or row.expires_at <= now:
                 continue
             place = Place(household, row.person_id, "adaptation", row.adaptation_id)
             try:
-                views = np.frombuffer(self._store.vault.open(place, row.key_id, row.sealed), dtype="<f4")
+                views = np.frombuffer(self._store.vault.open(place, row.added_key_id, row.added_sealed), dtype="<f4")
                 if np.isfinite(views).all():
                     found.append(views.reshape(1, *shape))
             except (Unreadable, ValueError):
