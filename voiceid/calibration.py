@@ -103,7 +103,7 @@ class Bars:
 
     def projected(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Embeddings as they are compared, shape (..., dim), rows of unit length; no number becomes one."""
-        if self.projection is None:
+        if self.projection is None or not vectors.size:
             return vectors
         moved = vectors @ self.projection
         length = np.linalg.norm(moved, axis=-1, keepdims=True)
