@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from adapting import EASY, added, additions_of, agreed, older, says, score
-from home import GATE, Home, voice
+from home import GATE, MODEL, Home, voice
 from sqlalchemy import update
 
 from voiceid import adapt
@@ -120,6 +120,15 @@ def test_it_does_not_outlast_its_time(home: Home) -> None:
     receipts = home.services.retention.run()
     assert ("adaptations ran out", 1) in [(one.why, one.stores[0].found) for one in receipts]
     assert (added(home), home.count(tables.voiceprint, "ada")) == (0, 1)
+
+
+def test_past_its_time_it_counts_for_nothing_though_nobody_has_erased_it_yet(home: Home) -> None:
+    says(home, voice("ada"))
+    for days, left in ((adapt.DAYS - 1, 1), (1, 0)):
+        home.clock.forward(days=days)
+        [ada] = home.services.voiceprints.of(HouseholdId(home.id), MODEL, frozenset({home["ada"].id}))
+        assert len(additions_of(ada)) == left
+    assert added(home) == 1
 
 
 def test_a_shorter_time_holds_at_once(home: Home) -> None:

@@ -18,6 +18,8 @@ from home import Home
 from sqlalchemy import event, select, text
 
 from voiceid.errors import StoreUnavailable
+from voiceid.proof.memory import MemoryScanner
+from voiceid.scan.markers import Text
 from voiceid.service.allocator import ENVIRONMENT
 from voiceid.store import consents, ids, people, responses, tables, tokens
 from voiceid.store.database import Database, WouldWait, _plain
@@ -252,45 +254,45 @@ def test_nothing_is_left_beside_the_database(tmp_path: Path) -> None:
 
 
 READS = """
-import sqlite3, subprocess, sys
+import sys
 from pathlib import Path
 from voiceid.store import tokens
 from voiceid.store.database import Database
-home, marker = Path(sys.argv[1]), sys.argv[2].encode()
-
-def copies():
-    found = 0
-    with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", 0) as memory:
-        for line in maps:
-            stretch, rights, *_ = line.split()
-            if rights.startswith("rw") and "[v" not in line:
-                begin, end = (int(one, 16) for one in stretch.split("-"))
-                memory.seek(begin)
-                found += memory.read(end - begin).count(marker)
-    return found
-
-def elsewhere(words):
-    script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2]); c.close()"
-    subprocess.run([sys.executable, "-c", script, str(home / "voiceid.db"), words], check=True)
-
-database = Database.in_directory(home)
-before = copies()
-label = "'" + sys.argv[2][:9] + "' || '" + sys.argv[2][9:] + "'"  # the whole of it is never in a statement
-elsewhere(f"INSERT INTO token SELECT 'a', 't', 'owner', x'01', NULL, NULL, {label}, '2026-01-01 00:00:00.000000', NULL")
-with database.at_once():
-    (row,) = database.ask(tokens._TOKEN, household="a", asked=bytes([1]))
-assert row.label == sys.argv[2]
-del row
-elsewhere("PRAGMA secure_delete=ON; DELETE FROM token; PRAGMA wal_checkpoint(TRUNCATE)")
-with database.at_once():
-    assert not database.ask(tokens._TOKEN, household="a", asked=bytes([1]))
-print(copies() - before)
+database = Database.in_directory(Path(sys.argv[1]))
+for _ in range(2):
+    print(flush=True)
+    input()
+    with database.at_once():
+        print(len(database.ask(tokens._TOKEN, household="a", asked=bytes([1]))), flush=True)
+input()
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="this system does not show a process its memory")
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="this system does not show a process's memory")
 def test_a_row_deleted_since_does_not_stay_with_who_asked_at_once(tmp_path: Path) -> None:
     """The pages that it was read from are freed, and the allocator of the service overwrites them."""
-    words = [sys.executable, "-c", READS, str(tmp_path), secrets.token_hex(9)]
-    told = subprocess.run(words, env=os.environ | ENVIRONMENT, capture_output=True, text=True, check=False)
-    assert (told.stdout, told.stderr) == ("0\n", "")
+    label, made = secrets.token_hex(9), {"household_id": "a", "created_at": datetime(2026, 3, 2, tzinfo=UTC)}
+    house, token = tables.household.insert().values(key_id="k", sealed=b"", epoch=1, **made), tables.token.insert()
+    mine = token.values(token_id="t", role="owner", digest=b"\1", label=label, **made)
+    words = [sys.executable, "-c", READS, str(tmp_path)]
+    with (
+        subprocess.Popen(
+            words, env=os.environ | ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as reads,
+        closing(Database.in_directory(tmp_path)) as database,
+    ):
+        assert reads.stdin
+        assert reads.stdout
+        told = []
+        for changes in ((house, mine), (tables.token.delete(),)):
+            reads.stdout.readline()
+            with database.writer() as tx:
+                for change in changes:
+                    tx.execute(change)
+            reads.stdin.write("\n")
+            reads.stdin.flush()
+            told.append(reads.stdout.readline())
+        found = MemoryScanner([Text("label", label)]).scan(reads.pid)
+        reads.communicate("\n")
+    assert told == ["1\n", "0\n"]
+    assert not found
