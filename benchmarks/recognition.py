@@ -113,7 +113,7 @@ def _together(bench: Bench, home: Household, server: Server, encoder: CamPlusPlu
     """So many clients, in turns with the encoder alone, which tells the capacity; and with what else may be asked."""
     speech, busy = voices.speech(voices.seconds_of(voices.GUEST, 3)), min(bench.cores, count)
     sound = voices.wav(speech.samples)
-    stated = count == _STATED
+    heard, stated = _found(sound), count == _STATED
     times, seconds = (11, 1.5) if stated else (3, 2.5)
     with ExitStack() as running:
         asked: dict[str, Connect] = {_WHOLE: lambda: partial(home.recognize, sound, by=server.caller(home.token))}
@@ -123,7 +123,7 @@ def _together(bench: Bench, home: Household, server: Server, encoder: CamPlusPlu
         if stated and not bench.quick:
             asked[_APART_ROW] = _apart(bench, busy, running, sound)
         rounds = [
-            _round(asked, count, busy, bench.seconds(seconds, 1.5), encoder, speech, _found(sound))
+            _round(asked, count, busy, bench.seconds(seconds, 1.5), encoder, speech, heard)
             for _ in range(2 if bench.quick else times)
         ]
     alone, took = [one.encoder_s / busy for one in rounds], [one.took_s[_WHOLE] for one in rounds]
@@ -136,7 +136,7 @@ def _together(bench: Bench, home: Household, server: Server, encoder: CamPlusPlu
         yield timed_row(name, paired(took, at_once), f"encoders on {busy} cores at once")
         bare_s = [one.took_s[_BARE_ROW] for one in rounds]
         yield timed_row(name, paired(took, bare_s), "bare FastAPI around the encoder")
-    for other in [name for name in asked if name != _WHOLE]:
+    for other in [one for one in asked if one != _WHOLE]:
         yield timed_row(f"{count} clients{other}", paired([one.took_s[other] for one in rounds], alone), peer)
     waits = sorted(wait for one in rounds for wait in one.waits_s)
     p50, p90, p99 = (waits[min(len(waits) - 1, int(len(waits) * part))] * 1000 for part in (0.5, 0.9, 0.99))
