@@ -10,10 +10,10 @@ from functools import cached_property
 from pathlib import Path
 
 ORDER = (
-    "types", "errors", "failpoint", "memory", "jws", "settings", "views", "ports", "policy", "onnx", "containers",
-    "opus", "decode", "speech", "encode", "voiceprint", "consent", "calibration", "adapt", "match", "decide", "respond",
-    "recognize", "listen", "store", "scan", "client", "microphone", "evaluate", "service", "proof", "demo", "cli",
-    "__main__",
+    "types", "errors", "failpoint", "memory", "turns", "jws", "settings", "views", "ports", "policy", "onnx",
+    "containers", "opus", "decode", "speech", "encode", "voiceprint", "consent", "calibration", "adapt", "match",
+    "decide", "respond", "recognize", "listen", "store", "scan", "client", "microphone", "evaluate", "service", "proof",
+    "demo", "cli", "__main__",
 )  # fmt: skip
 """The modules of `voiceid`, read downwards: each imports only those before it."""
 

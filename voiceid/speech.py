@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voiceid.onnx import Network
+from voiceid.turns import by_turns
 from voiceid.types import SAMPLE_RATE_HZ, Pcm, Quality, Samples, Speech, Unusable
 
 LEAST_SPEECH_S = 0.8
@@ -147,6 +148,7 @@ class SpeechCheck:
         return judge(pcm, self._voice_activity(pcm.samples))
 
 
+@by_turns
 def judge(pcm: Pcm, probabilities: NDArray[np.float32]) -> Speech | Unusable:
     """Speech that can be judged, or the reason why not, from the probability of speech in each frame."""
     stretches = find_stretches(probabilities, len(pcm.samples))

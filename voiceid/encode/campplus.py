@@ -3,10 +3,12 @@
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from voiceid.encode.fbank import FRAME, STEP, centred, log_mel
 from voiceid.onnx import Network
-from voiceid.types import Embedding, ModelId, Speech
+from voiceid.turns import by_turns
+from voiceid.types import Embedding, ModelId, Samples, Speech
 
 _SHORTEST = FRAME + 2 * STEP
 _FIRST_TURN_S, _BETWEEN_TURNS_S = 1.0, 0.2
@@ -43,7 +45,7 @@ class CamPlusPlus:
         """
         if len(speech.samples) < _SHORTEST:
             raise ValueError("less than three frames of speech")
-        features = centred(log_mel(speech.samples))
+        features = _features(speech.samples)
         (vector,), (turns,) = self._network.run({"features": features[np.newaxis]})
         direction = vector / np.linalg.norm(vector)
         if not turns.size:
@@ -51,3 +53,8 @@ class CamPlusPlus:
         sharpest = int(turns.argmin())
         turn_at_s = _FIRST_TURN_S + _BETWEEN_TURNS_S * sharpest
         return Embedding(direction, self.model_id, float(turns[sharpest]), turn_at_s)
+
+
+@by_turns
+def _features(samples: Samples) -> NDArray[np.float32]:
+    return centred(log_mel(samples))
