@@ -5,8 +5,8 @@ import secrets
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ from voiceid.proof.memory import MemoryScanner
 from voiceid.scan.markers import Text
 from voiceid.service.allocator import ENVIRONMENT
 from voiceid.store import consents, ids, people, responses, tables, tokens
-from voiceid.store.database import Database, WouldWait, _plain
+from voiceid.store.database import _AT_ONCE, Database, WouldWait, _plain
 
 GUEST = ["token", "household", "household", "response_template"]
 """Who calls; consents, after encoding; the household's language; its own texts."""
@@ -55,8 +55,8 @@ class Read:
 @contextmanager
 def read(home: Home) -> Iterator[Read]:
     database = home.services.store.database
-    found, before, engine, own = Read(), _plain.cache_info().misses, database.engine, database._own
-    assert own, "the loop has asked before"
+    database.fill()
+    found, before, engine, own = Read(), _plain.cache_info().misses, database.engine, [*database._own]
 
     def seen(words: str) -> None:
         if not words.startswith(("BEGIN", "ROLLBACK", "PRAGMA")):
@@ -75,16 +75,21 @@ def read(home: Home) -> Iterator[Read]:
 
     pool = engine.pool
     heard = ((pool, "checkout", lent), (pool, "checkin", returned), (engine, "before_cursor_execute", asked))
-    for one in heard:
-        event.listen(*one)
-    own.set_trace_callback(seen)
+    for listening in heard:
+        event.listen(*listening)
+    _tell(own, seen)
     try:
         yield found
     finally:
-        for one in heard:
-            event.remove(*one)
-        own.set_trace_callback(None)
+        for listening in heard:
+            event.remove(*listening)
+        _tell(own, None)
         found.compiled = _plain.cache_info().misses - before
+
+
+def _tell(connections: list[sqlite3.Connection], seen: Callable[[str], None] | None) -> None:
+    for one in connections:
+        one.set_trace_callback(seen)
 
 
 @pytest.mark.parametrize(("speaker", "tables"), [("eve", GUEST), ("ada", MEMBER)], ids=["a guest", "a member"])
@@ -185,20 +190,43 @@ def test_at_once_nothing_is_waited_for_and_nothing_written(tmp_path: Path) -> No
             for waits in (database.reader, database.writer):
                 with pytest.raises(WouldWait), waits():
                     pytest.fail("lent")
-            own = database._own
-            assert own
+            (own,) = database._own
             with pytest.raises(sqlite3.OperationalError, match="readonly"):
                 own.execute("DELETE FROM household")
         with database.reader():
             pass  # outside, everything as ever
 
 
-def test_one_thread_at_a_time_is_told_at_once(tmp_path: Path) -> None:
+def test_only_so_many_threads_are_told_at_once(tmp_path: Path) -> None:
     """Everybody else may wait, instead of opening one more connection each."""
-    with closing(Database.in_directory(tmp_path)) as database, database.at_once():
-        with database._at_once, pytest.raises(WouldWait):
-            database.ask(people._ONE_HOME, household="a")
-        assert database.ask(people._ONE_HOME, household="a") == []
+    with closing(Database.in_directory(tmp_path)) as database:
+        with ExitStack() as taken:
+            for _ in range(_AT_ONCE):
+                taken.enter_context(database._room)
+            with database.at_once(), pytest.raises(WouldWait):
+                database.ask(people._ONE_HOME, household="a")
+            assert database.ask(people._ONE_HOME, household="a") == []
+            assert database._own == []
+        with database.at_once():
+            assert database.ask(people._ONE_HOME, household="a") == []
+
+
+def test_many_who_ask_hear_of_what_they_asked(tmp_path: Path) -> None:
+    """Of their own question each, and no further connection is kept for it."""
+    house = {"key_id": "k", "sealed": b"", "created_at": datetime(2026, 3, 2, tzinfo=UTC)}
+    names = [f"house {number}" for number in range(40)]
+    with closing(Database.in_directory(tmp_path)) as database:
+        with database.writer() as tx:
+            rows = [{"household_id": name, "epoch": at, **house} for at, name in enumerate(names)]
+            tx.execute(tables.household.insert(), rows)
+
+        def told(at: int) -> list[bool]:
+            mine = [database.ask(people._ONE_HOME, household=names[(at * 7 + turn) % 40]) for turn in range(40)]
+            return [row.household_id == names[(at * 7 + turn) % 40] for turn, (row,) in enumerate(mine)]
+
+        with ThreadPoolExecutor(12) as threads:
+            assert all(all(right) for right in threads.map(told, range(24)))
+        assert len(database._own) <= _AT_ONCE
 
 
 def test_a_locked_database_is_left_to_who_may_wait(tmp_path: Path) -> None:
@@ -209,7 +237,11 @@ def test_a_locked_database_is_left_to_who_may_wait(tmp_path: Path) -> None:
             alone.execute("BEGIN EXCLUSIVE")
             with pytest.raises(WouldWait):
                 database.ask(people._ONE_HOME, household="a")
-            alone.execute("ROLLBACK")
+            with ThreadPoolExecutor(1) as another:
+                waits = another.submit(database.ask, people._ONE_HOME, household="a")
+                assert not wait([waits], 0.2).done
+                alone.execute("ROLLBACK")
+                assert waits.result() == []
             assert database.ask(people._ONE_HOME, household="a") == []
 
 
@@ -230,8 +262,7 @@ def test_only_who_asks_at_once_is_not_kept_waiting(tmp_path: Path) -> None:
             database.ask(people._ONE_HOME)
         assert _read(database) == 0, "what failed is over"
         database.fill()
-        assert database._own
-        assert database._own.execute("PRAGMA busy_timeout").fetchone() == (0,)
+        assert [own.execute("PRAGMA busy_timeout").fetchone() for own in database._own] == [(0,)] * _AT_ONCE
 
 
 def _read(database: Database) -> int:

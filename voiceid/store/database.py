@@ -6,7 +6,7 @@ import sqlite3
 import threading
 from collections import namedtuple
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,13 @@ from sqlalchemy.pool import QueuePool
 
 from voiceid.errors import InvalidRequest, NotFound, StoreUnavailable
 from voiceid.store import migrate, tables
+from voiceid.turns import by_turns
 from voiceid.types import HouseholdId
 
 _BUSY_TIMEOUT_S = 5
 _TURN_TIMEOUT_S = 30
+_AT_ONCE = 4
+"""Who may ask at once: the event loop, and those who encode on a small machine."""
 _SQLITE_PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",  # a receipt must not be signed before its purge is on disk
@@ -53,9 +56,9 @@ class Database:
         self._turns = threading.Lock() if self.engine.dialect.name == "sqlite" else None
         """Writers of one process wait here: SQLite would let them poll, and one could be passed over for seconds."""
         self._here = _Here()
-        self._at_once = threading.Lock()
-        self._own: sqlite3.Connection | None = None
-        """What is asked at once, by one thread at a time: those that are lent may all be lent."""
+        self._room = threading.Semaphore(_AT_ONCE)
+        self._own: list[sqlite3.Connection] = []
+        """What is asked at once, by one thread each: those that SQLAlchemy lends may all be lent."""
         self._closed = False
         with _translated():
             migrate.upgrade(self.engine)
@@ -84,7 +87,7 @@ class Database:
         """All rows of one query, which are of one moment; what it leaves open is `given`.
 
         For what every request reads: `query` is kept once it was asked, so it has to be made once. SQLite is asked
-        past SQLAlchemy's layers, which take several times as long as its answer.
+        past SQLAlchemy's layers, which take several times as long as its answer, and by turns.
         Raises: StoreUnavailable.
         """
         if self.engine.dialect.name != "sqlite":
@@ -93,6 +96,8 @@ class Database:
         plain = _plain(query)
         if self._here.at_once:
             return self._asked_at_once(plain, given)
+        with suppress(WouldWait):
+            return self._asked_by_turns(plain, given)
         with _translated(), closing(self.engine.raw_connection()) as lent, closing(lent.cursor()) as cursor:
             return plain.rows(cursor, given)
 
@@ -158,29 +163,40 @@ class Database:
             with _translated(), ExitStack() as held:
                 for _ in range(pool.size()):
                     held.enter_context(self.engine.connect())
-                with self._at_once:
-                    self._own = self._own or _only_reads(self.engine)
+                self._own += [_only_reads(self.engine) for _ in range(_AT_ONCE - len(self._own))]
 
     def close(self) -> None:
-        with self._at_once:  # first: the last to leave puts what was written in its place, and this one may not write
+        """Let go of the files; whoever asks later is told nevertheless, not at once."""
+        if not self._closed:
             self._closed = True
-            if self._own is not None:
-                self._own.close()
+            for _ in range(_AT_ONCE):
+                self._room.acquire()  # for good: whoever asks at once has been told, and nobody does from here on
+            for own in self._own:  # first: the last to leave puts what was written in its place, and these may not
+                own.close()
         self.engine.dispose()
 
     def _asked_at_once(self, plain: "_Plain", given: dict[str, str | bytes]) -> Sequence[Any]:
-        if not self._at_once.acquire(blocking=False):
+        if not self._room.acquire(blocking=False):
             raise WouldWait
         try:
-            if self._closed:
-                raise WouldWait
-            self._own = self._own or _only_reads(self.engine)
-            with closing(self._own.cursor()) as cursor:
-                return plain.rows(cursor, given)
-        except sqlite3.OperationalError as error:
+            own = self._one_that_reads()
+            try:
+                with closing(own.cursor()) as cursor:
+                    return plain.rows(cursor, given)
+            finally:
+                self._own.append(own)
+        except sqlite3.Error as error:
             raise WouldWait from error
         finally:
-            self._at_once.release()
+            self._room.release()
+
+    _asked_by_turns = by_turns(_asked_at_once)
+
+    def _one_that_reads(self) -> sqlite3.Connection:
+        try:
+            return self._own.pop()
+        except IndexError:
+            return _only_reads(self.engine)
 
     def _refuse_at_once(self) -> None:
         if self._here.at_once:
