@@ -21,7 +21,7 @@ from voiceid.errors import (
     LyingHeader,
     TruncatedAudio,
 )
-from voiceid.opus import decodes, opus_blocks
+from voiceid.opus import decodes, no_higher, opus_blocks
 from voiceid.types import SAMPLE_RATE_HZ, Pcm, Samples
 
 FULL_SCALE = 0.98
@@ -47,6 +47,8 @@ def decode(body: bytes, content_type: str | None = None, *, max_s: float) -> Pcm
     found = declared_pcm(body, content_type) or outline(body)
     if found.frames is not None:
         _refuse_length(found.frames / found.rate_hz, max_s)
+    if decodes(found):
+        found = no_higher(found, SAMPLE_RATE_HZ)
     return _gather(_blocks(body, found), found, max_s)
 
 

@@ -6,6 +6,7 @@ The libopus that comes inside libsndfile's wheel takes more than twice as long: 
 import contextlib
 import ctypes
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -31,6 +32,17 @@ _STEREO = 2
 def decodes(found: Outline) -> bool:
     """Whether this is Opus in one channel, or left and right, and the machine has a libopus."""
     return found.opus is not None and found.opus.family == 0 and found.channels <= _STEREO and _library() is not None
+
+
+def no_higher(found: Outline, rate_hz: int) -> Outline:
+    """The same stream at a lower rate: libopus leaves out what is above, and nothing has to be resampled.
+
+    `rate_hz` is one at which Opus decodes: 8, 12, 16 or 24 kHz.
+    """
+    if found.frames is None or found.rate_hz <= rate_hz:
+        return found
+    frames, slack = (n * rate_hz // found.rate_hz for n in (found.frames, found.slack))
+    return replace(found, rate_hz=rate_hz, frames=frames, slack=slack + 1)
 
 
 def version() -> str | None:
