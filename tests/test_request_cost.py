@@ -40,6 +40,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         yield home.enrolls_here("ada")
 
 
+PRAGMAS = {"busy_timeout": 0, "temp_store": 2, "cache_size": 0}
+"""Of the connections that read at once: they wait for nobody, write no temporary file, keep no page."""
+
+
 @dataclass
 class Read:
     """What the database was asked meanwhile."""
@@ -225,8 +229,11 @@ def test_many_who_ask_hear_of_what_they_asked(tmp_path: Path) -> None:
             return [row.household_id == names[(at * 7 + turn) % 40] for turn, (row,) in enumerate(mine)]
 
         with ThreadPoolExecutor(12) as threads:
-            assert all(all(right) for right in threads.map(told, range(24)))
-        assert len(database._own) <= _AT_ONCE
+            asked = threads.map(told, range(24))
+            for _ in range(30):
+                database.fill()
+            assert all(all(right) for right in asked)
+        assert len(database._own) == _AT_ONCE
 
 
 def test_a_locked_database_is_left_to_who_may_wait(tmp_path: Path) -> None:
@@ -262,7 +269,8 @@ def test_only_who_asks_at_once_is_not_kept_waiting(tmp_path: Path) -> None:
             database.ask(people._ONE_HOME)
         assert _read(database) == 0, "what failed is over"
         database.fill()
-        assert [own.execute("PRAGMA busy_timeout").fetchone() for own in database._own] == [(0,)] * _AT_ONCE
+        told = [[own.execute(f"PRAGMA {name}").fetchone()[0] for name in PRAGMAS] for own in database._own]
+        assert told == [[*PRAGMAS.values()]] * _AT_ONCE
 
 
 def _read(database: Database) -> int:
@@ -284,28 +292,65 @@ def test_nothing_is_left_beside_the_database(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["voiceid.db"]
 
 
+def test_closing_waits_for_who_asks_at_once(tmp_path: Path) -> None:
+    """A connection put back later would never be closed."""
+    database = Database.in_directory(tmp_path)
+    with ThreadPoolExecutor(2) as threads:
+        with database._room:
+            closing_it = [threads.submit(database.close) for _ in range(2)]
+            assert not wait(closing_it, 0.2).done
+        for one in closing_it:
+            one.result(10)
+    database.fill()
+    assert database._own == []
+    assert not database._room.acquire(blocking=False)
+    database.close()
+    assert [file.name for file in tmp_path.iterdir()] == ["voiceid.db"]
+
+
+def test_what_cannot_be_asked_is_left_to_who_may_wait(tmp_path: Path) -> None:
+    """Whatever is wrong is told as ever, and the connection is kept."""
+    unheard_of: Any = object()
+    with closing(Database.in_directory(tmp_path)) as database:
+        with database.at_once(), pytest.raises(WouldWait):
+            database.ask(people._ONE_HOME, household=unheard_of)
+        with pytest.raises(sqlite3.Error, match="parameter 1"):
+            database.ask(people._ONE_HOME, household=unheard_of)
+        assert len(database._own) == 1
+
+
 READS = """
 import sys
+from contextlib import ExitStack
 from pathlib import Path
-from voiceid.store import tokens
+from sqlalchemy import select
+from voiceid.store import tables, tokens
 from voiceid.store.database import Database
 database = Database.in_directory(Path(sys.argv[1]))
-for _ in range(2):
+def at_once():
+    with database.at_once():
+        return len(database.ask(tokens._TOKEN, household="a", asked=bytes([1])))
+def in_transactions():
+    with ExitStack() as held:
+        lent = [held.enter_context(database.reader()) for _ in range(5)]
+        return max(len(tx.execute(select(tables.token)).all()) for tx in lent)
+first, then = (at_once, in_transactions)[int(sys.argv[2])], at_once
+for reads in (first, then):
     print(flush=True)
     input()
-    with database.at_once():
-        print(len(database.ask(tokens._TOKEN, household="a", asked=bytes([1]))), flush=True)
+    print(reads(), flush=True)
 input()
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="this system does not show a process's memory")
-def test_a_row_deleted_since_does_not_stay_with_who_asked_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [0, 1], ids=["at once", "in transactions"])
+def test_a_row_deleted_since_does_not_stay_with_who_read_it(how: int, tmp_path: Path) -> None:
     """The pages that it was read from are freed, and the allocator of the service overwrites them."""
     label, made = secrets.token_hex(9), {"household_id": "a", "created_at": datetime(2026, 3, 2, tzinfo=UTC)}
     house, token = tables.household.insert().values(key_id="k", sealed=b"", epoch=1, **made), tables.token.insert()
     mine = token.values(token_id="t", role="owner", digest=b"\1", label=label, **made)
-    words = [sys.executable, "-c", READS, str(tmp_path)]
+    words = [sys.executable, "-c", READS, str(tmp_path), str(how)]
     with (
         subprocess.Popen(
             words, env=os.environ | ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

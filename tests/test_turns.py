@@ -69,6 +69,16 @@ def test_a_turn_ends_with_a_failure_too() -> None:
             fails()
 
 
+def test_whoever_did_not_wait_ends_nobodys_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    with turns._turn:
+        assert by_turns(lambda: "done")() == "done"
+        assert turns._turn.locked()
+    monkeypatch.setattr(turns, "PATIENCE_S", 0.0)
+    with turns._turn:
+        assert by_turns(lambda: "done")() == "done"
+        assert turns._turn.locked()
+
+
 @pytest.mark.usefixtures("patient")
 def test_judging_features_and_questions_take_turns_and_the_networks_do_not(tmp_path: Path) -> None:
     encoder, activity = CamPlusPlus.shipped(), VoiceActivity.shipped()

@@ -37,12 +37,13 @@ def decodes(found: Outline) -> bool:
 def no_higher(found: Outline, rate_hz: int) -> Outline:
     """The same stream at a lower rate: libopus leaves out what is above, and nothing has to be resampled.
 
-    `rate_hz` is one at which Opus decodes: 8, 12, 16 or 24 kHz.
+    `rate_hz` is one at which Opus decodes: 8, 12, 16 or 24 kHz. What the top of the band does to peaks goes with it:
+    at 16 kHz the share of clipped samples is another than at 48, by up to 0.03 where it is near 0.1.
     """
     if found.frames is None or found.rate_hz <= rate_hz:
         return found
-    frames, slack = (n * rate_hz // found.rate_hz for n in (found.frames, found.slack))
-    return replace(found, rate_hz=rate_hz, frames=frames, slack=slack + 1)
+    frames = max(1, found.frames * rate_hz // found.rate_hz)
+    return replace(found, rate_hz=rate_hz, frames=frames, slack=found.slack * rate_hz // found.rate_hz)
 
 
 def version() -> str | None:

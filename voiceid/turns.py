@@ -13,7 +13,8 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 PATIENCE_S = 0.02
-"""Many times what such work takes. Whoever has waited for so long begins: turns spare time, they protect nothing."""
+"""Many times what such work takes for some seconds of speech. Whoever has waited for so long begins, as beside
+somebody's minutes: turns spare time, they protect nothing."""
 _turn = threading.Lock()
 
 

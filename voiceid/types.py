@@ -52,7 +52,7 @@ class Pcm:
     samples: Samples
     """Shape (n,), float32, finite."""
     clipping: float = 0.0
-    """Share of the source's samples at full scale, 0..1, measured before resampling."""
+    """Share of the decoded samples at full scale, 0..1, measured before resampling."""
 
     @property
     def duration_s(self) -> float:

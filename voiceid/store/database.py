@@ -26,6 +26,8 @@ _TURN_TIMEOUT_S = 30
 _AT_ONCE = 4
 """Who may ask at once: the event loop, and those who encode on a small machine."""
 _SQLITE_PRAGMAS = (
+    "cache_size=0",  # no connection keeps a page, which would hold a row that was deleted since; before any is read
+    "cache_spill=OFF",  # but what a transaction writes is kept until it ends, and goes to disk once
     "journal_mode=WAL",
     "synchronous=FULL",  # a receipt must not be signed before its purge is on disk
     "foreign_keys=ON",
@@ -59,6 +61,7 @@ class Database:
         self._room = threading.Semaphore(_AT_ONCE)
         self._own: list[sqlite3.Connection] = []
         """What is asked at once, by one thread each: those that SQLAlchemy lends may all be lent."""
+        self._closing = threading.Lock()
         self._closed = False
         with _translated():
             migrate.upgrade(self.engine)
@@ -163,17 +166,32 @@ class Database:
             with _translated(), ExitStack() as held:
                 for _ in range(pool.size()):
                     held.enter_context(self.engine.connect())
-                self._own += [_only_reads(self.engine) for _ in range(_AT_ONCE - len(self._own))]
+            self._fill_own()
 
     def close(self) -> None:
         """Let go of the files; whoever asks later is told nevertheless, not at once."""
-        if not self._closed:
-            self._closed = True
-            for _ in range(_AT_ONCE):
-                self._room.acquire()  # for good: whoever asks at once has been told, and nobody does from here on
-            for own in self._own:  # first: the last to leave puts what was written in its place, and these may not
-                own.close()
-        self.engine.dispose()
+        with self._closing:
+            if not self._closed:
+                self._take_all_room()  # for good: whoever asks at once has been told, and nobody does from here on
+                self._closed = True
+            while self._own:  # first: the last to leave puts what was written in its place, and these may not
+                self._own.pop().close()
+            self.engine.dispose()
+
+    def _fill_own(self) -> None:
+        with self._closing:
+            if self._closed:
+                return
+            self._take_all_room()
+            try:
+                self._own += [_only_reads(self.engine) for _ in range(_AT_ONCE - len(self._own))]
+            finally:
+                self._room.release(_AT_ONCE)
+
+    def _take_all_room(self) -> None:
+        """Wait until nobody asks at once."""
+        for _ in range(_AT_ONCE):
+            self._room.acquire()
 
     def _asked_at_once(self, plain: "_Plain", given: dict[str, str | bytes]) -> Sequence[Any]:
         if not self._room.acquire(blocking=False):
