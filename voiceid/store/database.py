@@ -299,7 +299,7 @@ def _only_reads(engine: Engine) -> sqlite3.Connection:
         f"{path.as_uri()}?mode=ro", uri=True, timeout=0, isolation_level=None, check_same_thread=False
     )
     own.execute("PRAGMA temp_store=MEMORY")
-    own.execute("PRAGMA cache_size=0")  # read rarely enough that a row deleted since would stay for good
+    own.execute("PRAGMA cache_size=0")  # as for those that SQLAlchemy lends, and before any page is read
     return own
 
 
