@@ -13,6 +13,9 @@ from voiceid.types import Embedding, ModelId, Samples, Speech
 _SHORTEST = FRAME + 2 * STEP
 _FIRST_TURN_S, _BETWEEN_TURNS_S = 1.0, 0.2
 """Where the network looks for a change of voice."""
+_DIGITS, _MOST_LEFT_OUT = 6, 32
+"""Binary digits of a number of frames that count, and how many frames are left out at most, less one: 345 lengths
+up to a minute instead of 6,000."""
 
 Variant = Literal["campplus", "campplus-int8"]
 """In single precision, and in 8 bits; embeddings of the two never meet."""
@@ -39,7 +42,7 @@ class CamPlusPlus:
         return cls(Network.shipped(variant), variant)
 
     def embed(self, speech: Speech, /) -> Embedding:
-        """One point on the unit sphere for the whole clip.
+        """One point on the unit sphere for the whole clip, less the frames at its end that `listened` leaves out.
 
         Raises: ValueError, for less than 45 ms, which no `Speech` has: the network takes the spread of two steps.
         """
@@ -55,6 +58,13 @@ class CamPlusPlus:
         return Embedding(direction, self.model_id, float(turns[sharpest]), turn_at_s)
 
 
+def listened(frames: int) -> int:
+    """How many of so many frames the network is given: of up to 63 all, else more than 31 of 32, and all but 0.31 s."""
+    step = min(_MOST_LEFT_OUT, 1 << max(0, frames.bit_length() - _DIGITS))
+    return frames // step * step
+
+
 @by_turns
 def _features(samples: Samples) -> NDArray[np.float32]:
-    return centred(log_mel(samples))
+    count = listened(1 + (len(samples) - FRAME) // STEP)
+    return centred(log_mel(samples[: FRAME + STEP * (count - 1)]))

@@ -29,6 +29,7 @@ from voiceid.errors import KeysMisplaced, NotFound, VoiceIdError
 from voiceid.failpoint import reach
 from voiceid.match import Indexes
 from voiceid.memory import give_back
+from voiceid.onnx import hand_back
 from voiceid.policy import Bounds
 from voiceid.ports import SYSTEM, Clock, Encoder
 from voiceid.ports import SpeechCheck as SpeechCheckPort
@@ -244,6 +245,7 @@ async def _let_go(services: Services) -> None:
         await asyncio.sleep(_LET_GO_EVERY_S)
         with contextlib.suppress(VoiceIdError):
             await asyncio.to_thread(drop_stale, services)
+        await asyncio.to_thread(hand_back)
         await asyncio.to_thread(give_back)
 
 
