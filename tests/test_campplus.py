@@ -1,13 +1,16 @@
 """The shipped encoder: the numbers that torch finds, the same from every thread, and only from the published file."""
 
+import asyncio
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +22,7 @@ from voiceid.encode.campplus import CamPlusPlus, listened
 from voiceid.encode.fbank import FRAME, STEP
 from voiceid.errors import ModelDamaged
 from voiceid.onnx import Network
+from voiceid.service import wiring
 from voiceid.service.allocator import ENVIRONMENT
 from voiceid.speech import SpeechCheck
 from voiceid.types import Quality, Speech
@@ -207,8 +211,25 @@ print(resident_mb() - before)
 def test_what_clips_needed_is_given_back(clips: str) -> None:
     """Nine seconds need 20 MB more than three, a minute 130: given back at once, not with the next clip.
 
-    Eight at once need 40, which the service gives back every half minute.
+    Eight at once need 64, which the service gives back every half minute.
     """
     words, service = [sys.executable, "-c", LONG_CLIPS + clips], os.environ | ENVIRONMENT
     told = subprocess.run(words, env=service, check=True, capture_output=True, text=True).stdout
     assert max(map(float, told.split())) < 8
+
+
+def test_the_service_gives_back_what_many_clips_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    services: Any = None
+    given_back = threading.Event()
+    monkeypatch.setattr(wiring, "_LET_GO_EVERY_S", 0)
+    monkeypatch.setattr(wiring, "drop_stale", lambda _services: None)
+    monkeypatch.setattr(wiring, "hand_back", given_back.set)
+
+    async def for_a_while() -> bool:
+        running = asyncio.create_task(wiring._let_go(services))
+        try:
+            return await asyncio.to_thread(given_back.wait, 10)
+        finally:
+            running.cancel()
+
+    assert asyncio.run(for_a_while())

@@ -89,7 +89,7 @@ class Network:
 
 
 def hand_back() -> None:
-    """Give the system what is free of the store beyond what it began with; takes some 20 us.
+    """Give the system what is free of the store beyond what it began with.
 
     The runtime does so at the end of a call that asks for it, when that call's own results still lie there and hold all
     that was taken at once with them. So a call asks that has none.
